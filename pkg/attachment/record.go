@@ -1,0 +1,97 @@
+// Package attachment keeps the record of each attachment and takes one down
+// again: one code for DEL, GC and podland. It touches the state folder and,
+// through segment, pod and guard, only what the record names.
+package attachment
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Version of the record's format. A reader refuses a newer one.
+const Version = 1
+
+// State tells how far an attachment's ADD has come.
+type State string
+
+// The states.
+const (
+	// Intent: ADD is under way, or died; garbage once Deadline has passed.
+	Intent State = "intent"
+	// Ready: ADD has finished.
+	Ready State = "ready"
+)
+
+// Order is one of the design's two orders of an ADD.
+type Order string
+
+// The orders.
+const (
+	// LeaseFirst: the address is known before the port forwards.
+	LeaseFirst Order = "lease-first"
+	// PortFirst: IPAM needs a forwarding port.
+	PortFirst Order = "port-first"
+)
+
+// Key names an attachment, as CNI does.
+type Key struct {
+	Network     string `json:"network"`
+	ContainerID string `json:"containerID"`
+	IfName      string `json:"ifName"`
+}
+
+// Hash returns 64 hexadecimal digits that stand for the key.
+func (k Key) Hash() string {
+	sum := sha256.Sum256([]byte(strings.Join([]string{k.Network, k.ContainerID, k.IfName}, "\x00")))
+	return hex.EncodeToString(sum[:])
+}
+
+// HostEnd returns the name of the port's host end: 15 characters, the kernel's
+// limit.
+func (k Key) HostEnd() string { return HostEndPrefix + k.Hash()[:9] }
+
+// HostEndPrefix begins the name of every host end of ours, and of nothing
+// else: the guard is closed by default for it.
+const HostEndPrefix = "vethpl"
+
+// Record is what the node must know of an attachment to restore it or to take
+// it down. The plugin writes it, podland reads it.
+type Record struct {
+	Version int `json:"version"`
+	Key
+	State State `json:"state"`
+	Order Order `json:"order"`
+
+	// BootID and Deadline (time since boot) end an intent's life.
+	BootID   string        `json:"bootID"`
+	Deadline time.Duration `json:"deadlineNS"`
+
+	// Netns is the Pod's namespace as the runtime named it, and the inode that
+	// was there. Alive = the path still has that inode.
+	Netns      string `json:"netns"`
+	NetnsInode uint64 `json:"netnsInode"`
+
+	Bridge string `json:"bridge"`
+	Uplink string `json:"uplink,omitempty"`
+
+	HostEnd string         `json:"hostEnd"`
+	MAC     string         `json:"mac"`
+	Guard   bool           `json:"guard"`
+	DHCP    bool           `json:"dhcpClient,omitempty"` // the guard lets the Pod's own DHCP client out
+	Addrs   []netip.Prefix `json:"addresses,omitempty"`
+	Masq    bool           `json:"ipMasq,omitempty"`
+	IPAM    string         `json:"ipam,omitempty"`
+}
+
+// HardwareAddr returns the Pod end's MAC, nil if the record has none.
+func (r Record) HardwareAddr() net.HardwareAddr {
+	mac, err := net.ParseMAC(r.MAC)
+	if err != nil {
+		return nil
+	}
+	return mac
+}

@@ -1,0 +1,167 @@
+// Package leaseapi is the contract between podlan-dhcp (and podlan) and
+// podland: paths, types, codes, and the client. It speaks to podland's socket
+// and touches nothing else.
+//
+// The contract is versioned by its path prefix. A field is never renamed or
+// given another meaning within a version; new ones are optional, so that a
+// plugin of an older release works with a newer podland.
+package leaseapi
+
+import (
+	"net/netip"
+	"time"
+)
+
+// DefaultSocket is where podland listens unless told otherwise.
+const DefaultSocket = "/run/podlan/podland.sock"
+
+// Paths of version 1. A lease's path is PathLeases/{network}/{container}/{ifname}.
+const (
+	PathLeases = "/v1/leases"
+	PathGC     = "/v1/gc"
+	PathStatus = "/v1/status"
+	PathHealth = "/healthz"
+)
+
+// Key names an attachment, as CNI does.
+type Key struct {
+	Network     string `json:"network"`
+	ContainerID string `json:"containerID"`
+	IfName      string `json:"ifName"`
+}
+
+func (k Key) String() string { return k.Network + "/" + k.ContainerID + "/" + k.IfName }
+
+// Transport says from where podland speaks DHCP for a lease.
+type Transport string
+
+// The transports.
+const (
+	// FromUplink: from the node's uplink, as the Pod's MAC. No Pod needed.
+	FromUplink Transport = "uplink"
+	// FromPod: from a socket in the Pod's network namespace. Needs SYS_ADMIN.
+	FromPod Transport = "pod"
+)
+
+// Confirmation says what turns a pending lease into a held one.
+type Confirmation string
+
+// The confirmations.
+const (
+	// ByRecord: the attachment record of podlan-bridge says "ready".
+	ByRecord Confirmation = "record"
+	// ByAddress: the Pod's interface bears the address (foreign main plugin).
+	ByAddress Confirmation = "address"
+)
+
+// Request is the body of PUT on a lease's path.
+type Request struct {
+	// ClientID is option 61's value, type byte included; hexadecimal in JSON.
+	ClientID HexBytes `json:"clientID"`
+	// MAC is the client's hardware address: chaddr and Ethernet source.
+	MAC string `json:"mac"`
+	// Transport, and what it needs: Uplink for FromUplink, Netns for FromPod.
+	Transport Transport `json:"transport"`
+	Uplink    string    `json:"uplink,omitempty"`
+	// Bridge is the segment's bridge, if it has one.
+	Bridge string `json:"bridge,omitempty"`
+	// Netns is the path of the Pod's network namespace.
+	Netns string `json:"netns,omitempty"`
+	// Confirm says how the lease leaves the state pending.
+	Confirm Confirmation `json:"confirm"`
+	// BudgetMS is the ADD's whole budget in milliseconds, 1 to 600000. A lease
+	// that is pending when it has passed is given back.
+	BudgetMS int64 `json:"budgetMS"`
+	// ParameterRequest is option 55's value, in order.
+	ParameterRequest HexBytes `json:"parameterRequest,omitempty"`
+	// Send are options to put into DISCOVER and REQUEST, by code.
+	Send map[uint8]HexBytes `json:"send,omitempty"`
+	// Pod names the Pod for people, if the runtime told: namespace/name.
+	Pod string `json:"pod,omitempty"`
+}
+
+// State is a lease's place in its life.
+type State string
+
+// The states. RFC 2131 §4.4 names the client's states between them.
+const (
+	// StateAcquiring: DISCOVER or REQUEST is under way; there is no address.
+	StateAcquiring State = "acquiring"
+	// StatePending: granted, not yet confirmed by a finished ADD.
+	StatePending State = "pending"
+	// StateBound: held; renewed at T1 and T2.
+	StateBound State = "bound"
+	// StateRenewing: after T1, asking the server that granted it.
+	StateRenewing State = "renewing"
+	// StateRebinding: after T2, asking any server.
+	StateRebinding State = "rebinding"
+	// StateLost: taken back by the server (Reason says why); the client keeps
+	// asking for it.
+	StateLost State = "lost"
+)
+
+// Route is a route that the server gave (options 121, 33 or 3).
+type Route struct {
+	Dst netip.Prefix `json:"dst"`
+	// GW is unset for an on-link destination (RFC 3442).
+	GW netip.Addr `json:"gw,omitzero"`
+}
+
+// Lease is what podland holds for an attachment.
+type Lease struct {
+	Key
+	State State `json:"state"`
+	// Reason says why a lease is lost.
+	Reason string `json:"reason,omitempty"`
+	Pod    string `json:"pod,omitempty"`
+
+	MAC       string    `json:"mac"`
+	ClientID  HexBytes  `json:"clientID"`
+	Transport Transport `json:"transport"`
+	Uplink    string    `json:"uplink,omitempty"`
+	Bridge    string    `json:"bridge,omitempty"`
+
+	// Address is the leased address with the network's prefix length.
+	Address netip.Prefix `json:"address,omitzero"`
+	Server  netip.Addr   `json:"server,omitzero"`
+	Router  netip.Addr   `json:"router,omitzero"`
+	Routes  []Route      `json:"routes,omitempty"`
+	DNS     []netip.Addr `json:"dns,omitempty"`
+	Domain  string       `json:"domain,omitempty"`
+	Search  []string     `json:"search,omitempty"`
+	// MTU is option 26 in bytes, 0 if the server did not give it.
+	MTU int `json:"mtu,omitempty"`
+
+	// Wall-clock times, for people. Zero time: never (an infinite lease).
+	AcquiredAt time.Time `json:"acquiredAt,omitzero"`
+	RenewAt    time.Time `json:"renewAt,omitzero"`
+	RebindAt   time.Time `json:"rebindAt,omitzero"`
+	ExpiresAt  time.Time `json:"expiresAt,omitzero"`
+}
+
+// GCRequest is the body of POST PathGC: give back every lease of the network
+// that is not listed.
+type GCRequest struct {
+	Network string `json:"network"`
+	Valid   []Key  `json:"valid"`
+}
+
+// Status is the answer to GET PathStatus.
+type Status struct {
+	Version   string        `json:"version"`
+	StartedAt time.Time     `json:"startedAt"`
+	StateDir  string        `json:"stateDir"`
+	PodAccess bool          `json:"podAccess"` // may enter Pods' namespaces
+	Leases    map[State]int `json:"leases"`
+	Segments  []Segment     `json:"segments"`
+}
+
+// Segment is one place where podland speaks DHCP.
+type Segment struct {
+	Uplink string `json:"uplink,omitempty"`
+	Bridge string `json:"bridge,omitempty"`
+	// Present, Carrier: whether the uplink exists and has a link.
+	Present bool `json:"present"`
+	Carrier bool `json:"carrier"`
+	Leases  int  `json:"leases"`
+}
