@@ -1,0 +1,152 @@
+# Podlan's build. `make help` lists the targets.
+#
+# Works under sudo too, which drops PATH and sometimes HOME: Go is looked for
+# where its own installer puts it, and the caches follow the user's home.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+
+PROGRAMS := podlan-bridge podlan-dhcp podland podlan
+MAIN_podlan-bridge := ./plugins/main/podlan-bridge
+MAIN_podlan-dhcp := ./plugins/ipam/podlan-dhcp
+MAIN_podland := ./cmd/podland
+MAIN_podlan := ./cmd/podlan
+
+GO ?= $(or $(shell command -v go),$(wildcard /usr/local/go/bin/go),$(wildcard /usr/lib/go/bin/go))
+GO_WANTED := $(shell awk '$$1 == "go" { print $$2 }' go.mod)
+
+ifeq ($(strip $(HOME)),)
+HOME := $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+endif
+export HOME
+# What tests and tools start finds the same Go.
+export PATH := $(if $(GO),$(dir $(GO)):)$(PATH)
+
+# git refuses a tree of another owner; such a build goes without its commit.
+VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+export GOFLAGS := $(strip $(filter-out -buildvcs%,$(GOFLAGS)) -buildvcs=$(VCS))
+
+# The tools are pinned in a module of their own, so that Podlan's requirements
+# stay its own. The Go cache keeps them built.
+TOOL := $(GO) tool -modfile=integration/tools/go.mod
+
+UNIT := ./pkg/... ./plugins/... ./cmd/...
+INTEGRATION := ./integration/...
+# The race detector needs cgo, so a C compiler. Without one the tests still run.
+RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
+# gotestsum's --format: pkgname, testname, dots, standard-verbose ...
+FORMAT ?= pkgname
+FUZZTIME ?= 30s
+
+DESTDIR ?=
+PREFIX ?= /usr
+CNI_BIN ?= /opt/cni/bin
+SBIN := $(DESTDIR)$(PREFIX)/sbin
+BIN := $(DESTDIR)$(PREFIX)/bin
+PLUGINS := $(DESTDIR)$(CNI_BIN)
+UNITS := $(DESTDIR)$(PREFIX)/lib/systemd/system
+SYSUSERS := $(DESTDIR)$(PREFIX)/lib/sysusers.d
+SHARE := $(DESTDIR)$(PREFIX)/share/podlan
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# need-go says what is missing before Go does so in words of its own.
+.PHONY: need-go
+need-go: # (internal)
+	@if [ -z "$(GO)" ]; then \
+	  echo "Go $(GO_WANTED) or newer is needed and was found neither in PATH nor in /usr/local/go." >&2; \
+	  echo "Elsewhere? make $(or $(MAKECMDGOALS),build) GO=/path/to/bin/go" >&2; exit 1; fi
+	@if ! why=$$($(GO) list -m 2>&1); then \
+	  echo "Go $(GO_WANTED) or newer is needed; $(GO) is $$(GOTOOLCHAIN=local $(GO) version | cut -d' ' -f3):" >&2; \
+	  echo "$$why" >&2; exit 1; fi
+
+.PHONY: need-root
+need-root: # (internal)
+	@if [ "$$(id -u)" != 0 ]; then \
+	  echo "make $(MAKECMDGOALS) makes network namespaces and needs root: sudo make $(MAKECMDGOALS)" >&2; exit 1; fi
+
+.PHONY: build
+build: need-go ## build the four static programs into bin/
+	@mkdir -p bin && chown --reference=. bin
+	@for p in $(foreach p,$(PROGRAMS),$(p)=$(MAIN_$(p))); do \
+	  CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags '-s -w' -o "bin/$${p%%=*}" "$${p#*=}"; \
+	done
+
+.PHONY: test
+test: need-root build ## run every test (root); fails on a skip that integration/skips.txt does not name
+	@$(if $(RACE),,echo "no C compiler: the tests run without the race detector";) \
+	mkdir -p .cache && rm -f .cache/tests.json
+	@GO="$(GO)" RACE="$(RACE)" UNIT="$(UNIT)" INTEGRATION="$(INTEGRATION)" \
+	  $(TOOL) gotestsum --format $(FORMAT) --format-hide-empty-pkg --jsonfile .cache/tests.json \
+	  --raw-command -- integration/tools/gotest.sh \
+	  && $(GO) run ./integration/house/skips integration/skips.txt .cache/tests.json
+
+.PHONY: test-unit
+test-unit: need-go ## run the packages' own tests, no root needed (those that need it skip)
+	@$(TOOL) gotestsum --format $(FORMAT) --format-hide-empty-pkg -- $(RACE) -shuffle=on $(UNIT)
+
+.PHONY: lint
+lint: need-go ## check format, style, dependency rules and go.mod
+	@$(GO) mod tidy -diff
+	@cd integration/tools && $(GO) mod tidy -diff
+	@$(GO) vet -mod=readonly ./...
+	@$(TOOL) golangci-lint run ./...
+
+.PHONY: fmt
+fmt: need-go ## format the Go files
+	@$(TOOL) golangci-lint fmt ./...
+
+.PHONY: fuzz
+fuzz: need-go ## run each fuzz target for FUZZTIME (30s)
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' pkg plugins cmd | sort -u | \
+	while IFS=: read -r file func; do \
+	  echo "== $$(dirname "$$file") $${func#func }"; \
+	  $(GO) test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
+	done
+
+.PHONY: bench
+bench: need-root build ## measure against the reference plugins, with PASS or MISS per target (root)
+	@$(GO) run ./integration/bench
+
+.PHONY: demo
+demo: need-root build ## see the main job step by step in a lab (root); KEEP=1 leaves the lab standing
+	@KEEP="$(KEEP)" $(GO) run ./integration/demo
+
+.PHONY: fresh
+fresh: need-root need-go ## prove demo and test in a fresh Debian root (root); FRESH_TARGETS="build" for less
+	@GO="$(GO)" integration/fresh/run $(FRESH_TARGETS)
+
+# A program is replaced by rename: a runtime that starts it meanwhile gets the
+# old one or the new one, never "text file busy" or half a file.
+define put
+install -D -m 0755 bin/$(1) $(2)/.$(1).new
+mv -f $(2)/.$(1).new $(2)/$(1)
+endef
+
+.PHONY: install
+install: build ## put programs, units and samples into place (DESTDIR, PREFIX); starts nothing
+	@$(call put,podlan-bridge,$(PLUGINS))
+	@$(call put,podlan-dhcp,$(PLUGINS))
+	@$(call put,podland,$(SBIN))
+	@$(call put,podlan,$(BIN))
+	@install -d $(UNITS)
+	@sed 's|/usr/sbin/podland|$(PREFIX)/sbin/podland|' install/podland.service | install -m 0644 /dev/stdin $(UNITS)/podland.service
+	@install -D -m 0644 install/podlan.sysusers.conf $(SYSUSERS)/podlan.conf
+	@install -D -m 0644 -t $(SHARE)/podland.service.d install/podland.service.d/pod-access.conf
+	@install -D -m 0644 -t $(SHARE)/conf conf/*.conflist
+	@$(if $(DESTDIR),:,sed 's|/usr/share/podlan|$(SHARE)|' install/next-steps.txt)
+
+.PHONY: uninstall
+uninstall: ## remove what install put there; leaves /var/lib/podlan and your confs
+	@rm -f $(PLUGINS)/podlan-bridge $(PLUGINS)/podlan-dhcp $(SBIN)/podland $(BIN)/podlan
+	@rm -f $(UNITS)/podland.service $(SYSUSERS)/podlan.conf
+	@rm -rf $(SHARE)
+
+.PHONY: clean
+clean: ## remove what a build or a test run left in this folder
+	@rm -rf bin .cache
