@@ -55,36 +55,29 @@ func xtables(root string) []string {
 	}
 }
 
-// linkNames makes the names of binDir for programs that the root holds.
+// linkNames makes the names of binDir for the multi-call programs that the root
+// holds.
 func linkNames(root string) error {
-	const multi = "usr/sbin/xtables-nft-multi"
-	if _, err := os.Stat(filepath.Join(root, multi)); err != nil {
-		return nil // another package's root
-	}
-	if err := os.Mkdir(filepath.Join(root, binDir), 0o755); err != nil {
-		return fmt.Errorf("folder for PATH: %w", err)
-	}
-	for _, name := range []string{"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"} {
-		// Relative: the root moves into place when it is complete.
-		if err := os.Symlink(filepath.Join("..", multi), filepath.Join(root, binDir, name)); err != nil {
-			return fmt.Errorf("name %s: %w", name, err)
+	for multi, names := range map[string][]string{
+		"usr/sbin/xtables-nft-multi": {
+			"iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore",
+		},
+		"bin/busybox": {"udhcpd"},
+	} {
+		if !exists(filepath.Join(root, multi)) {
+			continue // another package's root
 		}
-	}
-	return nil
-}
-
-// libDirs returns the root's library folders, those of multi-arch first.
-func libDirs(root string) []string {
-	var dirs []string
-	for _, pattern := range []string{"usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/*-linux-gnu*/*", "usr/lib", "lib"} {
-		found, _ := filepath.Glob(filepath.Join(root, pattern))
-		for _, dir := range found {
-			if holdsLibraries(dir) {
-				dirs = append(dirs, dir)
+		if err := os.Mkdir(filepath.Join(root, binDir), 0o755); err != nil {
+			return fmt.Errorf("folder for PATH: %w", err)
+		}
+		for _, name := range names {
+			// Relative: the root moves into place when it is complete.
+			if err := os.Symlink(filepath.Join("..", multi), filepath.Join(root, binDir, name)); err != nil {
+				return fmt.Errorf("name %s: %w", name, err)
 			}
 		}
 	}
-	return dirs
+	return nil
 }
 
 func exists(path string) bool {
