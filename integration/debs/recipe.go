@@ -80,6 +80,20 @@ func linkNames(root string) error {
 	return nil
 }
 
+// libDirs returns the root's library folders, those of multi-arch first.
+func libDirs(root string) []string {
+	var dirs []string
+	for _, pattern := range []string{"usr/lib/*-linux-gnu*", "lib/*-linux-gnu*", "usr/lib/*-linux-gnu*/*", "usr/lib", "lib"} {
+		found, _ := filepath.Glob(filepath.Join(root, pattern))
+		for _, dir := range found {
+			if holdsLibraries(dir) {
+				dirs = append(dirs, dir)
+			}
+		}
+	}
+	return dirs
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
