@@ -1,0 +1,227 @@
+package rtnl
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// extSkipStats is RTEXT_FILTER_SKIP_STATS (Linux 4.6): statistics are most of an
+// answer and nobody here reads them.
+const extSkipStats = 1 << 3
+
+// ntfSticky is NTF_STICKY of linux/neighbour.h.
+const ntfSticky = 1 << 6
+
+// userHZ is the unit of the bridge's times in netlink, 1/100 s on every
+// architecture that Go runs on.
+const userHZ = 10 * time.Millisecond
+
+// The states of a bridge port, IFLA_BRPORT_STATE.
+const (
+	PortDisabled   = 0
+	PortListening  = 1
+	PortLearning   = 2
+	PortForwarding = 3
+	PortBlocking   = 4
+)
+
+// ErrNoPort: the link is a port of no bridge.
+var ErrNoPort = errors.New("not a bridge port")
+
+// PortInfo is a link's place in its bridge.
+type PortInfo struct {
+	// Bridge is the bridge's index.
+	Bridge int
+	// State is one of PortDisabled to PortBlocking.
+	State uint8
+	Flags PortFlags
+}
+
+// PortFlags are the flags of a bridge port that Podlan sets.
+type PortFlags struct {
+	Learning, Flood, Hairpin, Isolated bool
+	// Locked: frames from a MAC without an FDB entry on this port are dropped
+	// (Linux 5.18; older ones ignore it).
+	Locked bool
+	// MulticastRouter: 0 never, 1 learned (the kernel's default), 2 always.
+	MulticastRouter uint8
+}
+
+// BridgeInfo is what decides when a new port of the bridge forwards.
+type BridgeInfo struct {
+	STP          bool
+	ForwardDelay time.Duration
+}
+
+// Port returns the port's place in its bridge; ErrNotFound if there is no such
+// link, ErrNoPort if it is in no bridge.
+func (h *Handle) Port(index int) (PortInfo, error) {
+	attrs, err := h.attributes(index)
+	if err != nil {
+		return PortInfo{}, err
+	}
+	info := nested(attrs[unix.IFLA_LINKINFO])
+	if cString(info[nl.IFLA_INFO_SLAVE_KIND]) != "bridge" {
+		return PortInfo{}, fmt.Errorf("link %d: %w", index, ErrNoPort)
+	}
+	data := nested(info[nl.IFLA_INFO_SLAVE_DATA])
+	return PortInfo{
+		Bridge: int(number(attrs[unix.IFLA_MASTER])),
+		State:  uint8(number(data[nl.IFLA_BRPORT_STATE])),
+		Flags: PortFlags{
+			Learning:        number(data[nl.IFLA_BRPORT_LEARNING]) != 0,
+			Flood:           number(data[nl.IFLA_BRPORT_UNICAST_FLOOD]) != 0,
+			Hairpin:         number(data[nl.IFLA_BRPORT_MODE]) != 0,
+			Isolated:        number(data[nl.IFLA_BRPORT_ISOLATED]) != 0,
+			Locked:          number(data[nl.IFLA_BRPORT_LOCKED]) != 0,
+			MulticastRouter: uint8(number(data[nl.IFLA_BRPORT_MULTICAST_ROUTER])),
+		},
+	}, nil
+}
+
+// PortState returns the port's state, PortDisabled to PortBlocking; errors as
+// Port.
+func (h *Handle) PortState(index int) (uint8, error) {
+	p, err := h.Port(index)
+	return p.State, err
+}
+
+// Bridge returns what decides when a new port of the bridge forwards.
+func (h *Handle) Bridge(index int) (BridgeInfo, error) {
+	attrs, err := h.attributes(index)
+	if err != nil {
+		return BridgeInfo{}, err
+	}
+	info := nested(attrs[unix.IFLA_LINKINFO])
+	if kind := cString(info[nl.IFLA_INFO_KIND]); kind != "bridge" {
+		return BridgeInfo{}, fmt.Errorf("link %d is no bridge but %q", index, kind)
+	}
+	data := nested(info[nl.IFLA_INFO_DATA])
+	return BridgeInfo{
+		STP:          number(data[nl.IFLA_BR_STP_STATE]) != 0,
+		ForwardDelay: time.Duration(number(data[nl.IFLA_BR_FORWARD_DELAY])) * userHZ,
+	}, nil
+}
+
+// SetPortFlags sets all of the port's flags in one message.
+func (h *Handle) SetPortFlags(index int, f PortFlags) error {
+	req := h.request(unix.RTM_SETLINK, unix.NLM_F_ACK)
+	msg := nl.NewIfInfomsg(unix.AF_BRIDGE)
+	msg.Index = int32(index)
+	req.AddData(msg)
+	info := nl.NewRtAttr(unix.IFLA_PROTINFO|unix.NLA_F_NESTED, nil)
+	flag := func(kind int, on bool) { info.AddRtAttr(kind, nl.Uint8Attr(bit(on))) }
+	flag(nl.IFLA_BRPORT_LEARNING, f.Learning)
+	flag(nl.IFLA_BRPORT_UNICAST_FLOOD, f.Flood)
+	flag(nl.IFLA_BRPORT_MODE, f.Hairpin)
+	flag(nl.IFLA_BRPORT_ISOLATED, f.Isolated)
+	flag(nl.IFLA_BRPORT_LOCKED, f.Locked)
+	info.AddRtAttr(nl.IFLA_BRPORT_MULTICAST_ROUTER, nl.Uint8Attr(f.MulticastRouter))
+	req.AddData(info)
+	if _, err := req.Execute(unix.NETLINK_ROUTE, 0); err != nil {
+		return fmt.Errorf("set the flags of port %d: %w", index, typed(err))
+	}
+	return nil
+}
+
+// AddFDB puts a static entry for mac on the port into its bridge's table. It is
+// sticky (Linux 4.19: no frame from elsewhere moves it) unless the kernel
+// refuses that; sticky tells which.
+func (h *Handle) AddFDB(port int, mac net.HardwareAddr) (sticky bool, err error) {
+	if err := h.addFDB(port, mac, ntfSticky); err == nil {
+		return true, nil
+	}
+	if err := h.addFDB(port, mac, 0); err != nil {
+		return false, fmt.Errorf("static entry %s on port %d: %w", mac, port, typed(err))
+	}
+	return false, nil
+}
+
+func (h *Handle) addFDB(port int, mac net.HardwareAddr, flags uint8) error {
+	req := h.request(unix.RTM_NEWNEIGH, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
+	req.AddData(neighbour{port, unix.NUD_NOARP, unix.NTF_MASTER | flags})
+	req.AddData(nl.NewRtAttr(unix.NDA_LLADDR, mac))
+	_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+	return err
+}
+
+// neighbour is struct ndmsg of the family AF_BRIDGE.
+type neighbour struct {
+	index int
+	state uint16
+	flags uint8
+}
+
+func (n neighbour) Len() int { return 12 }
+
+func (n neighbour) Serialize() []byte {
+	b := make([]byte, n.Len())
+	b[0] = unix.AF_BRIDGE
+	binary.NativeEndian.PutUint32(b[4:], uint32(n.index))
+	binary.NativeEndian.PutUint16(b[8:], n.state)
+	b[10] = n.flags
+	return b
+}
+
+// attributes returns a link's netlink attributes by type.
+func (h *Handle) attributes(index int) (map[uint16][]byte, error) {
+	req := h.request(unix.RTM_GETLINK, 0)
+	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	msg.Index = int32(index)
+	req.AddData(msg)
+	req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(extSkipStats)))
+	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	if err != nil {
+		return nil, fmt.Errorf("link %d: %w", index, typed(err))
+	}
+	if len(msgs) != 1 || len(msgs[0]) < unix.SizeofIfInfomsg {
+		return nil, fmt.Errorf("link %d: the kernel answered %d messages", index, len(msgs))
+	}
+	return nested(msgs[0][unix.SizeofIfInfomsg:]), nil
+}
+
+// nested parses attributes; what cannot be parsed holds none.
+func nested(b []byte) map[uint16][]byte {
+	attrs := make(map[uint16][]byte)
+	for len(b) >= syscall.SizeofRtAttr {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < syscall.SizeofRtAttr || size > len(b) {
+			break
+		}
+		attrs[binary.NativeEndian.Uint16(b[2:])&nlaTypeMask] = b[syscall.SizeofRtAttr:size]
+		b = b[min((size+3)&^3, len(b)):]
+	}
+	return attrs
+}
+
+// nlaTypeMask takes the flags "nested" and "network byte order" off a type.
+const nlaTypeMask = 0x3fff
+
+// number reads an unsigned attribute of 1, 2 or 4 bytes, 0 if it is missing.
+func number(b []byte) uint32 {
+	switch len(b) {
+	case 1:
+		return uint32(b[0])
+	case 2:
+		return uint32(binary.NativeEndian.Uint16(b))
+	case 4:
+		return binary.NativeEndian.Uint32(b)
+	}
+	return 0
+}
+
+func cString(b []byte) string { return unix.ByteSliceToString(b) }
+
+func bit(on bool) uint8 {
+	if on {
+		return 1
+	}
+	return 0
+}
