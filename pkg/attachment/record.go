@@ -4,12 +4,12 @@
 package attachment
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
+
+	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/pod"
 )
 
 // Version of the record's format. A reader refuses a newer one.
@@ -38,25 +38,11 @@ const (
 )
 
 // Key names an attachment, as CNI does.
-type Key struct {
-	Network     string `json:"network"`
-	ContainerID string `json:"containerID"`
-	IfName      string `json:"ifName"`
-}
+type Key = leaseapi.Key
 
-// Hash returns 64 hexadecimal digits that stand for the key.
-func (k Key) Hash() string {
-	sum := sha256.Sum256([]byte(strings.Join([]string{k.Network, k.ContainerID, k.IfName}, "\x00")))
-	return hex.EncodeToString(sum[:])
-}
-
-// HostEnd returns the name of the port's host end: 15 characters, the kernel's
-// limit.
-func (k Key) HostEnd() string { return HostEndPrefix + k.Hash()[:9] }
-
-// HostEndPrefix begins the name of every host end of ours, and of nothing
-// else: the guard is closed by default for it.
-const HostEndPrefix = "vethpl"
+// HostEnd returns the name of the host end of the attachment's port: 15
+// characters, the kernel's limit.
+func HostEnd(key Key) string { return pod.HostEndPrefix + key.Hash()[:9] }
 
 // Record is what the node must know of an attachment to restore it or to take
 // it down. The plugin writes it, podland reads it.

@@ -8,7 +8,10 @@
 package leaseapi
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -31,6 +34,14 @@ type Key struct {
 }
 
 func (k Key) String() string { return k.Network + "/" + k.ContainerID + "/" + k.IfName }
+
+// Hash returns 64 lower-case hexadecimal digits that stand for the key, in
+// names of files and links.
+func (k Key) Hash() string {
+	// CNI allows the separator in none of the three.
+	sum := sha256.Sum256([]byte(strings.Join([]string{k.Network, k.ContainerID, k.IfName}, "\x00")))
+	return hex.EncodeToString(sum[:])
+}
 
 // Transport says from where podland speaks DHCP for a lease.
 type Transport string

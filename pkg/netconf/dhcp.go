@@ -162,12 +162,14 @@ func (d *DHCP) readMain(conf *object) {
 	}
 }
 
-func (d *DHCP) readValid(conf *object) {
+// readValid tells whether there is a list.
+func (d *DHCP) readValid(conf *object) bool {
 	for _, key := range []string{"cni.dev/valid-attachments", "cni.dev/attachments"} {
 		if conf.read(key, &d.Valid, "a list of objects with containerID, ifname") {
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // Handover is what podlan-bridge tells podlan-dhcp about its port, under the
@@ -206,4 +208,22 @@ func (d *DHCP) readHandover(conf *object) {
 func (h Handover) HardwareAddr() net.HardwareAddr {
 	mac, _ := net.ParseMAC(h.MAC)
 	return mac
+}
+
+// ValidAttachments returns the attachments that a GC is to keep. That none are
+// listed is an answer, a missing list is not: code 7, since it would end every
+// attachment of the network.
+func ValidAttachments(stdin []byte) ([]Attachment, error) {
+	conf, err := decode(stdin)
+	if err != nil {
+		return nil, err
+	}
+	d := &DHCP{}
+	if !d.readValid(conf) && conf.first.err == nil {
+		conf.fail("cni.dev/valid-attachments", "absent", "allowed: a list of objects with containerID, ifname")
+	}
+	if conf.first.err != nil {
+		return nil, conf.first.err
+	}
+	return d.Valid, nil
 }

@@ -64,8 +64,8 @@ func (l *Lock) Retire() {
 }
 
 func acquire(dir, name string, how int) (*Lock, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("lock folder: %w", err)
+	if _, err := OpenVolatile(dir); err != nil {
+		return nil, err
 	}
 	path := filepath.Join(dir, name)
 	for {
@@ -73,7 +73,7 @@ func acquire(dir, name string, how int) (*Lock, error) {
 		if err != nil {
 			return nil, fmt.Errorf("lock: %w", err)
 		}
-		if err := (Dir{path: dir}).giveToOwner(f); err != nil {
+		if err := giveToOwner(f, dir); err != nil {
 			_ = f.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/google/renameio/v2"
 )
@@ -24,43 +23,73 @@ const (
 // Dir is a directory of JSON files, <name>.json. It may be used from several
 // goroutines and processes at once as long as no two write the same name.
 type Dir struct {
-	path string
+	path    string
+	durable bool
 }
 
-// Open makes the directory (mode 0700, parents too) where it is missing.
+// Open makes the directory (mode 0700, parents too) where it is missing. What
+// is put there survives a power cut.
 func Open(path string) (Dir, error) {
+	return open(path, true)
+}
+
+// OpenVolatile is Open for values that mean nothing after a reboot: they
+// survive the death of any process, a power cut perhaps not, and cost no disk
+// flush.
+func OpenVolatile(path string) (Dir, error) {
+	return open(path, false)
+}
+
+func open(path string, durable bool) (Dir, error) {
+	d := Dir{path: path, durable: durable}
+	if _, err := os.Stat(path); err == nil {
+		return d, nil
+	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return Dir{}, fmt.Errorf("state folder: %w", err)
 	}
-	return Dir{path: path}, nil
+	// Where root makes podland's folders before podland does, they become its
+	// own all the same.
+	if err := chownLikeParent(path); err != nil {
+		return Dir{}, fmt.Errorf("state folder: %w", err)
+	}
+	return d, nil
 }
 
 // Path returns the directory.
 func (d Dir) Path() string { return d.path }
 
-// Put stores v under name, durably: when it returns nil, v is found after a
-// power cut. On error the former value stands. The file gets the directory's
-// owner, so that podland's user reads what a plugin wrote as root.
+// Put stores v under name; in a durable Dir, v is found after a power cut when
+// it has returned nil. On error the former value stands. The file gets the
+// directory's owner, so that podland's user reads what a plugin wrote as root.
 func (d Dir) Put(name string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
-	f, err := renameio.NewPendingFile(d.file(name), renameio.WithPermissions(0o600), renameio.WithTempDir(d.path))
-	if err != nil {
-		return fmt.Errorf("store %s: %w", name, err)
-	}
-	defer func() { _ = f.Cleanup() }()
-	if _, err := f.Write(append(data, '\n')); err != nil {
-		return fmt.Errorf("store %s: %w", name, err)
-	}
-	if err := d.giveToOwner(f.File); err != nil {
-		return fmt.Errorf("store %s: %w", name, err)
-	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
+	if err := d.replace(d.file(name), append(data, '\n')); err != nil {
 		return fmt.Errorf("store %s: %w", name, err)
 	}
 	return d.sync()
+}
+
+func (d Dir) replace(path string, data []byte) error {
+	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600), renameio.WithTempDir(d.path))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Cleanup() }()
+	if _, err := f.Write(data); err != nil {
+		return err
+	}
+	if err := giveToOwner(f.File, d.path); err != nil {
+		return err
+	}
+	if d.durable {
+		return f.CloseAtomicallyReplace()
+	}
+	// Without the flush that CloseAtomicallyReplace does.
+	return os.Rename(f.Name(), path)
 }
 
 // Get reads the value stored under name into v; fs.ErrNotExist if there is
@@ -120,20 +149,11 @@ func (d Dir) Each(load func(name string, data []byte) error) error {
 
 func (d Dir) file(name string) string { return filepath.Join(d.path, name+suffix) }
 
-func (d Dir) giveToOwner(f *os.File) error {
-	info, err := os.Stat(d.path)
-	if err != nil {
-		return err
-	}
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || int(st.Uid) == os.Geteuid() {
+// sync makes a rename or removal in a durable directory last.
+func (d Dir) sync() error {
+	if !d.durable {
 		return nil
 	}
-	return f.Chown(int(st.Uid), int(st.Gid))
-}
-
-// sync makes a rename or removal in the directory durable.
-func (d Dir) sync() error {
 	dir, err := os.Open(d.path)
 	if err != nil {
 		return fmt.Errorf("sync state folder: %w", err)

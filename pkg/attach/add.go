@@ -1,0 +1,224 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+	current "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/identity"
+	"github.com/podlan/podlan/pkg/netconf"
+	"github.com/podlan/podlan/pkg/pod"
+	"github.com/podlan/podlan/pkg/segment"
+)
+
+// undoTime is what an ADD takes, beyond its budget, to undo itself.
+const undoTime = 10 * time.Second
+
+// Add attaches the Pod and prints the result. An ADD that fails leaves nothing.
+func (p Plugin) Add(args *skel.CmdArgs) error {
+	conf, err := netconf.ParseBridge(args.StdinData, args.Args)
+	if err != nil {
+		return err
+	}
+	p.warn(conf.Warnings)
+	n, err := p.node(conf, args)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	ctx, cancel := context.WithTimeout(context.Background(), conf.Budget)
+	defer cancel()
+	a := &add{node: n, args: args, key: keyOf(conf, args)}
+	result, err := a.run(ctx)
+	if err != nil {
+		return cniError(inBudget(ctx, conf, "ADD", err))
+	}
+	converted, err := result.GetAsVersion(conf.CNIVersion)
+	if err != nil {
+		return fmt.Errorf("result for CNI %s: %w", conf.CNIVersion, err)
+	}
+	return converted.PrintTo(p.Stdout)
+}
+
+// add is one ADD under way.
+type add struct {
+	*node
+	args *skel.CmdArgs
+	key  attachment.Key
+
+	segment segment.Segment
+	mac     net.HardwareAddr
+	rec     attachment.Record
+	ipam    *current.Result // nil for layer 2
+	asked   bool            // the IPAM plugin may hold an address for us
+}
+
+func (a *add) run(ctx context.Context) (*current.Result, error) {
+	inode, err := podNamespace(a.args.Netns)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := a.store.Lock(ctx, a.key)
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Release()
+	if err := a.clearStale(ctx); err != nil {
+		return nil, err
+	}
+	a.rec = attachment.Record{
+		Key: a.key, State: attachment.Intent, Netns: a.args.Netns, NetnsInode: inode,
+		HostEnd: attachment.HostEnd(a.key), Guard: a.conf.Guard, IPAM: a.conf.IPAM,
+	}
+	result, err := a.build(ctx)
+	if err != nil {
+		return nil, errors.Join(err, a.undo())
+	}
+	return result, nil
+}
+
+// build does the design's ADD, from the segment to the result.
+func (a *add) build(ctx context.Context) (*current.Result, error) {
+	if err := a.makeSureOfSegment(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.createPort(ctx); err != nil {
+		return nil, err
+	}
+	steps := []func(context.Context) error{a.lease, a.open, a.configure, a.join}
+	if a.rec.Order == attachment.PortFirst {
+		steps = []func(context.Context) error{a.open, a.configure, a.join, a.lease, a.configure, a.admit}
+	}
+	for _, step := range append(steps, a.gateway, a.masquerade, a.announce) {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	a.rec.State = attachment.Ready
+	if err := a.record(); err != nil {
+		return nil, err
+	}
+	return a.result()
+}
+
+// clearStale makes way where an earlier ADD of the same key died, or its Pod
+// did without a DEL. A living attachment is left alone: CNI forbids the second
+// ADD.
+func (a *add) clearStale(ctx context.Context) error {
+	old, err := a.store.Get(a.key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return types.NewError(types.ErrIOFailure, err.Error(), "")
+	}
+	inode, err := pod.NetnsInode(old.Netns)
+	if old.State == attachment.Ready && err == nil && inode == old.NetnsInode {
+		return types.NewError(types.ErrInvalidEnvironmentVariables,
+			fmt.Sprintf("%s is attached already", a.key), "CNI allows no second ADD without a DEL in between")
+	}
+	return a.teardown.Remove(ctx, old)
+}
+
+// makeSureOfSegment ends with the intent on record, under the bridge's lock, so
+// that nobody lets the bridge go in between.
+func (a *add) makeSureOfSegment(ctx context.Context) error {
+	lock, err := a.store.LockBridge(ctx, a.conf.Bridge)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	a.segment, err = segment.Ensure(ctx, a.links, segment.Spec{
+		Bridge: a.conf.Bridge, Uplink: a.conf.Uplink, MTU: a.conf.MTU, Promisc: a.conf.Promisc,
+	})
+	if err != nil {
+		return err
+	}
+	if a.mac = a.conf.MAC; a.mac == nil {
+		a.mac = identity.Attachment(a.conf.Name, a.args.IfName, a.conf.Pod.UID, a.args.ContainerID).MAC()
+	}
+	a.rec.Bridge, a.rec.MAC = a.segment.Bridge, a.mac.String()
+	if err := a.decideOrder(); err != nil {
+		return err
+	}
+	if err := a.rec.Stamp(a.conf.Budget + undoTime); err != nil {
+		return err
+	}
+	return a.record()
+}
+
+func (a *add) createPort(ctx context.Context) error {
+	return pod.Create(ctx, a.links, pod.Spec{
+		HostEnd: a.rec.HostEnd, Netns: a.args.Netns, IfName: a.args.IfName,
+		MAC: a.mac, BridgeMTU: a.segment.MTU, MTU: a.conf.MTU, Alias: "podlan:1:" + a.key.Hash(),
+	})
+}
+
+// lease has the IPAM plugin give an address.
+func (a *add) lease(ctx context.Context) error {
+	if a.conf.IPAM == "" {
+		return nil
+	}
+	if err := a.delegate.handover(a.handover(ctx)); err != nil {
+		return err
+	}
+	a.asked = true
+	result, err := a.delegate.add(ctx)
+	if err != nil {
+		return err
+	}
+	a.ipam = result
+	for _, ip := range result.IPs {
+		addr, ok := netip.AddrFromSlice(ip.Address.IP)
+		bits, _ := ip.Address.Mask.Size()
+		if !ok {
+			return types.NewError(types.ErrInvalidNetworkConfig, "IPAM plugin "+a.conf.IPAM+" returned no valid address", ip.String())
+		}
+		a.rec.Addrs = append(a.rec.Addrs, netip.PrefixFrom(addr.Unmap(), bits))
+	}
+	// On record before anything is made of them, for whoever has to undo it.
+	return a.record()
+}
+
+func (a *add) record() error {
+	if err := a.store.Put(a.rec); err != nil {
+		return types.NewError(types.ErrIOFailure, err.Error(), `key "stateDir": is there room?`)
+	}
+	return nil
+}
+
+// undo takes everything back, with time of its own: the budget may be over.
+func (a *add) undo() error {
+	ctx, cancel := context.WithTimeout(context.Background(), undoTime)
+	defer cancel()
+	var err error
+	if a.asked {
+		err = a.delegate.run(ctx, "DEL")
+	}
+	return errors.Join(err, a.teardown.Remove(ctx, a.rec))
+}
+
+// podNamespace makes sure that CNI_NETNS is a namespace, and not the node's.
+func podNamespace(path string) (inode uint64, err error) {
+	inode, err = pod.NetnsInode(path)
+	if err != nil {
+		return 0, types.NewError(types.ErrInvalidEnvironmentVariables, "CNI_NETNS "+path+" is refused", "allowed: the path of a network namespace; "+err.Error())
+	}
+	own, err := pod.NetnsInode("/proc/self/ns/net")
+	if err != nil {
+		return 0, err
+	}
+	if own == inode {
+		return 0, types.NewError(types.ErrInvalidNetNS, "CNI_NETNS "+path+" is refused", "allowed: any network namespace but the node's own")
+	}
+	return inode, nil
+}

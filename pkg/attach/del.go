@@ -1,0 +1,142 @@
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/netconf"
+)
+
+// Del takes the attachment down and gives its address back. It succeeds for
+// what is gone already, needs neither the namespace nor prevResult, and works
+// with a conf that ADD would refuse.
+func (p Plugin) Del(args *skel.CmdArgs) error {
+	conf, err := netconf.ParseBridge(args.StdinData, args.Args)
+	if conf == nil {
+		return err
+	}
+	n, err := p.node(conf, args)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	ctx, cancel := context.WithTimeout(context.Background(), conf.Budget)
+	defer cancel()
+	return cniError(inBudget(ctx, conf, "DEL", n.del(ctx, keyOf(conf, args))))
+}
+
+func (n *node) del(ctx context.Context, key attachment.Key) error {
+	lock, err := n.store.Lock(ctx, key)
+	if err != nil {
+		return err
+	}
+	defer lock.Retire()
+	rec, err := n.recordOf(key)
+	if err != nil {
+		return err
+	}
+	var ipamErr error
+	if rec.Order == attachment.PortFirst {
+		// Its address is given back over the port, which goes down after.
+		ipamErr = n.delegate.run(ctx, "DEL")
+	} else {
+		// Not a frame with the address may follow its release.
+		ipamErr = errors.Join(n.teardown.CloseUp(rec), n.delegate.run(ctx, "DEL"))
+	}
+	return errors.Join(ipamErr, n.teardown.Remove(ctx, rec))
+}
+
+// recordOf returns the key's record, or what one would say if ADD had come no
+// further than the veth: the host end's name is the key's.
+func (n *node) recordOf(key attachment.Key) (attachment.Record, error) {
+	rec, err := n.store.Get(key)
+	switch {
+	case err == nil:
+		return rec, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), IPAM: n.conf.IPAM}, nil
+	}
+	return rec, types.NewError(types.ErrIOFailure, err.Error(), "")
+}
+
+// GC takes down every attachment of the network that the runtime does not
+// list, and has the IPAM plugin do the same. It goes on past errors.
+func (p Plugin) GC(args *skel.CmdArgs) error {
+	conf, err := netconf.ParseBridge(args.StdinData, args.Args)
+	if err != nil {
+		return err
+	}
+	valid, err := netconf.ValidAttachments(args.StdinData)
+	if err != nil {
+		return err
+	}
+	n, err := p.node(conf, args)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	ctx, cancel := context.WithTimeout(context.Background(), conf.Budget)
+	defer cancel()
+	return cniError(inBudget(ctx, conf, "GC", errors.Join(n.gc(ctx, valid), n.delegate.run(ctx, "GC"))))
+}
+
+func (n *node) gc(ctx context.Context, valid []netconf.Attachment) error {
+	keep := map[attachment.Key]bool{}
+	for _, v := range valid {
+		keep[attachment.Key{Network: n.conf.Name, ContainerID: v.ContainerID, IfName: v.IfName}] = true
+	}
+	all, err := n.store.All()
+	for _, rec := range all {
+		if rec.Network == n.conf.Name && !keep[rec.Key] {
+			err = errors.Join(err, n.collect(ctx, rec.Key))
+		}
+	}
+	return err
+}
+
+// collect removes one attachment, unless a verb of its own is at work on it.
+// Its address is the GC of the IPAM plugin's business.
+func (n *node) collect(ctx context.Context, key attachment.Key) error {
+	lock, err := n.store.TryLock(key)
+	if err != nil {
+		return fmt.Errorf("GC of %s: %w", key, err)
+	}
+	defer lock.Retire()
+	rec, err := n.store.Get(key)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return n.teardown.Remove(ctx, rec)
+}
+
+// Status fails with code 50 if no ADD can succeed: the IPAM plugin says so, or
+// the uplink is missing.
+func (p Plugin) Status(args *skel.CmdArgs) error {
+	conf, err := netconf.ParseBridge(args.StdinData, args.Args)
+	if err != nil {
+		return err
+	}
+	n, err := p.node(conf, args)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	if conf.Uplink != "" {
+		if _, err := n.links.Link(conf.Uplink); err != nil {
+			return types.NewError(uint(leaseapi.CodeNotAvailable), fmt.Sprintf("uplink %q is missing", conf.Uplink), err.Error())
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), conf.Budget)
+	defer cancel()
+	return n.delegate.run(ctx, "STATUS")
+}

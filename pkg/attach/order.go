@@ -1,0 +1,65 @@
+package attach
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/netconf"
+	"github.com/podlan/podlan/pkg/segment"
+)
+
+// decideOrder chooses lease-first or port-first, by topology alone.
+func (a *add) decideOrder() error {
+	a.rec.Order = attachment.PortFirst
+	switch a.conf.IPAM {
+	case "", "host-local", "static":
+		a.rec.Order = attachment.LeaseFirst
+		return nil
+	case netconf.TypeDHCP:
+	default:
+		// It may speak DHCP from the Pod, as the reference dhcp does.
+		a.rec.DHCP = true
+		return nil
+	}
+	uplink, err := a.dhcpUplink()
+	if err != nil {
+		return err
+	}
+	if uplink == "" {
+		a.rec.DHCP = true
+		return nil
+	}
+	a.rec.Order, a.rec.Uplink = attachment.LeaseFirst, uplink
+	return nil
+}
+
+// dhcpUplink returns the uplink to speak DHCP from; "" means from the Pod.
+func (a *add) dhcpUplink() (string, error) {
+	if a.conf.DHCPFrom == netconf.FromPod {
+		return "", nil
+	}
+	uplink, err := segment.FindUplink(a.links, a.segment.Bridge, a.conf.Uplink)
+	if err != nil || uplink != "" || a.conf.DHCPFrom == netconf.FromAuto {
+		return uplink, err
+	}
+	return "", types.NewError(types.ErrInvalidNetworkConfig, `key "ipam.dhcpFrom": value "uplink" is refused`,
+		fmt.Sprintf("allowed without an uplink: pod, or auto; bridge %q has no port to the LAN", a.segment.Bridge))
+}
+
+// handover is what podlan-dhcp is told of the port.
+func (a *add) handover(ctx context.Context) netconf.Handover {
+	from := netconf.FromPod
+	if a.rec.Order == attachment.LeaseFirst {
+		from = netconf.FromUplink
+	}
+	deadline, _ := ctx.Deadline()
+	left := time.Until(deadline)
+	return netconf.Handover{
+		MAC: a.mac.String(), Bridge: a.segment.Bridge, Uplink: a.rec.Uplink, From: from,
+		BudgetMS: max(1, (left - min(2*time.Second, left/5)).Milliseconds()),
+	}
+}

@@ -1,0 +1,104 @@
+package attachment
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"github.com/podlan/podlan/pkg/statefile"
+)
+
+// Store keeps the records of one node, a file each, shared by plugin processes
+// and podland. It is safe for concurrent use as long as each key is written
+// under its lock.
+type Store struct {
+	dir   statefile.Dir
+	locks string
+}
+
+// OpenStore opens the records below stateDir. They mean nothing after a reboot,
+// which takes all Pods with it, so they are not flushed to disk.
+func OpenStore(stateDir string) (*Store, error) {
+	dir, err := statefile.OpenVolatile(filepath.Join(stateDir, "attachments"))
+	if err != nil {
+		return nil, err
+	}
+	return &Store{dir: dir, locks: LockDir(stateDir)}, nil
+}
+
+// LockDir is where the node's locks lie: one per attachment that has a record,
+// one per bridge, one for the guard.
+func LockDir(stateDir string) string { return filepath.Join(stateDir, "locks") }
+
+// Put stores the record.
+func (s *Store) Put(rec Record) error {
+	rec.Version = Version
+	return s.dir.Put(rec.Hash(), rec)
+}
+
+// Get returns the key's record; an error that is fs.ErrNotExist if it has none.
+func (s *Store) Get(key Key) (Record, error) {
+	var rec Record
+	if err := s.dir.Get(key.Hash(), &rec); err != nil {
+		return Record{}, err
+	}
+	return rec, rec.readable()
+}
+
+// Delete removes the key's record; no error if it has none.
+func (s *Store) Delete(key Key) error { return s.dir.Delete(key.Hash()) }
+
+// All returns every record. Files that are none are set aside and reported,
+// beside the records that could be read.
+func (s *Store) All() ([]Record, error) {
+	var all []Record
+	err := s.dir.Each(func(_ string, data []byte) error {
+		var rec Record
+		if err := json.Unmarshal(data, &rec); err != nil {
+			return err
+		}
+		if rec.readable() == nil { // a newer podlan's stay where they are
+			all = append(all, rec)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// Lock takes the attachment's lock, which every verb holds from start to end.
+func (s *Store) Lock(ctx context.Context, key Key) (*statefile.Lock, error) {
+	return statefile.Acquire(ctx, s.locks, "attachment-"+key.Hash())
+}
+
+// TryLock is Lock without waiting; statefile.ErrLocked if a verb is under way.
+func (s *Store) TryLock(key Key) (*statefile.Lock, error) {
+	return statefile.TryAcquire(s.locks, "attachment-"+key.Hash())
+}
+
+// LockBridge takes the lock under which a bridge is made or let go.
+func (s *Store) LockBridge(ctx context.Context, bridge string) (*statefile.Lock, error) {
+	return statefile.Acquire(ctx, s.locks, "bridge-"+bridge)
+}
+
+// usesBridge tells whether any attachment but the key's is, or is becoming, a
+// port of the bridge.
+func (s *Store) usesBridge(bridge string, but Key) (bool, error) {
+	all, err := s.All()
+	if err != nil {
+		return true, err
+	}
+	for _, rec := range all {
+		if rec.Bridge == bridge && rec.Key != but {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (r Record) readable() error {
+	if r.Version > Version {
+		return fmt.Errorf("attachment record of %s has version %d, this podlan reads up to %d", r.Key, r.Version, Version)
+	}
+	return nil
+}

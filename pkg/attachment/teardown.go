@@ -1,0 +1,102 @@
+package attachment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/containernetworking/plugins/pkg/ip"
+
+	"github.com/podlan/podlan/pkg/guard"
+	"github.com/podlan/podlan/pkg/pod"
+	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/segment"
+)
+
+// Teardown takes attachments down. All its steps are idempotent, and each is
+// tried even if one before it failed. The caller holds the attachment's lock.
+type Teardown struct {
+	Links *rtnl.Handle
+	Guard *guard.Guard
+	Store *Store
+}
+
+// CloseUp ends the Pod's traffic and leaves its interface: the first half of a
+// DEL, so that no frame with the address follows its release.
+func (t Teardown) CloseUp(rec Record) error {
+	err := t.Links.SetDown(rec.HostEnd)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// Remove takes away everything that the record names, at last the record. The
+// address is not its business: IPAM's, or podland's.
+func (t Teardown) Remove(ctx context.Context, rec Record) error {
+	err := errors.Join(
+		pod.Delete(t.Links, rec.HostEnd),
+		t.removeGuard(ctx, rec),
+		removeMasquerade(rec),
+		t.releaseBridge(ctx, rec),
+	)
+	if err != nil {
+		return fmt.Errorf("take down %s: %w", rec.Key, err)
+	}
+	return t.Store.Delete(rec.Key)
+}
+
+func (t Teardown) removeGuard(ctx context.Context, rec Record) error {
+	if !rec.Guard {
+		return nil
+	}
+	return t.Guard.Remove(ctx, rec.GuardPort())
+}
+
+// GuardPort returns the record's port as the guard knows it.
+func (r Record) GuardPort() guard.Port {
+	port := guard.Port{Name: r.HostEnd, MAC: r.HardwareAddr(), DHCPClient: r.DHCP, LayerTwo: r.IPAM == ""}
+	for _, prefix := range r.Addrs {
+		port.Addrs = append(port.Addrs, prefix.Addr())
+	}
+	return port
+}
+
+// removeMasquerade undoes `ipMasq`, which is the reference's own code and so
+// the reference's own chains.
+func removeMasquerade(rec Record) error {
+	if !rec.Masq {
+		return nil
+	}
+	if err := ip.TeardownIPMasqForNetworks(ipNets(rec.Addrs), rec.Network, rec.IfName, rec.ContainerID); err != nil {
+		return fmt.Errorf("remove ipMasq: %w", err)
+	}
+	return nil
+}
+
+// releaseBridge lets a bridge that Podlan made go with its last attachment.
+func (t Teardown) releaseBridge(ctx context.Context, rec Record) error {
+	if rec.Bridge == "" || !segment.Ours(t.Links, rec.Bridge) {
+		return nil
+	}
+	lock, err := t.Store.LockBridge(ctx, rec.Bridge)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	used, err := t.Store.usesBridge(rec.Bridge, rec.Key)
+	if err != nil || used {
+		return err
+	}
+	return segment.Release(ctx, t.Links, rec.Bridge)
+}
+
+func ipNets(prefixes []netip.Prefix) []*net.IPNet {
+	var nets []*net.IPNet
+	for _, p := range prefixes {
+		nets = append(nets, &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())})
+	}
+	return nets
+}

@@ -1,0 +1,137 @@
+package statefile_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/podlan/podlan/pkg/statefile"
+)
+
+type value struct {
+	N int `json:"n"`
+}
+
+func TestWhatIsPutIsFound(t *testing.T) {
+	open := map[string]func(string) (statefile.Dir, error){"durable": statefile.Open, "volatile": statefile.OpenVolatile}
+	for name, open := range open {
+		t.Run(name, func(t *testing.T) {
+			dir, err := open(filepath.Join(t.TempDir(), "a", "b"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := range 3 {
+				if err := dir.Put("x", value{N: n}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got value
+			if err := dir.Get("x", &got); err != nil || got.N != 2 {
+				t.Fatalf("got %+v, %v; want the last value", got, err)
+			}
+			files, _ := os.ReadDir(dir.Path())
+			if len(files) != 1 {
+				t.Fatalf("%d files in the folder, want the value's only", len(files))
+			}
+		})
+	}
+}
+
+func TestDeleteOfWhatIsNotThereIsNoError(t *testing.T) {
+	dir, err := statefile.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Delete("nothing"); err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Get("nothing", &value{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("got %v, want fs.ErrNotExist", err)
+	}
+}
+
+func TestABadFileIsSetAsideAndTheOthersAreLoaded(t *testing.T) {
+	dir, err := statefile.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dir.Put("good", value{N: 7}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir.Path(), "bad.json"), []byte(`{"n":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	loaded := map[string]int{}
+	err = dir.Each(func(name string, data []byte) error {
+		var v value
+		if err := json.Unmarshal(data, &v); err != nil {
+			return err
+		}
+		loaded[name] = v.N
+		return nil
+	})
+	if err == nil || len(loaded) != 1 || loaded["good"] != 7 {
+		t.Fatalf("loaded %v, error %v; want the good one and an error about the other", loaded, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir.Path(), "bad.json.corrupt")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestALockExcludesAndIsGivenBack(t *testing.T) {
+	dir := t.TempDir()
+	held, err := statefile.TryAcquire(dir, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := statefile.TryAcquire(dir, "k"); !errors.Is(err, statefile.ErrLocked) {
+		t.Fatalf("got %v, want ErrLocked", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := statefile.Acquire(ctx, dir, "k"); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want the context's error", err)
+	}
+	held.Release()
+	again, err := statefile.Acquire(t.Context(), dir, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Release()
+}
+
+// A retired lock's file is gone for those who come after, but not for those
+// who already waited on it: nobody may end up holding "the" lock twice.
+func TestARetiredLockStillExcludes(t *testing.T) {
+	dir := t.TempDir()
+	var inside, most, total int
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for range 50 {
+		wg.Go(func() {
+			l, err := statefile.Acquire(t.Context(), dir, "k")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			inside++
+			total++
+			most = max(most, inside)
+			mu.Unlock()
+			mu.Lock()
+			inside--
+			mu.Unlock()
+			l.Retire()
+		})
+	}
+	wg.Wait()
+	if most != 1 || total != 50 {
+		t.Fatalf("%d holders at once, %d in all; want 1 and 50", most, total)
+	}
+}
