@@ -72,7 +72,7 @@ need-root: # (internal)
 
 .PHONY: build
 build: need-go ## build the four static programs into bin/
-	@mkdir -p bin && chown --reference=. bin
+	@mkdir -p bin .cache && chown --reference=. bin .cache
 	@for p in $(foreach p,$(PROGRAMS),$(p)=$(MAIN_$(p))); do \
 	  CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags '-s -w' -o "bin/$${p%%=*}" "$${p#*=}"; \
 	done
@@ -80,7 +80,7 @@ build: need-go ## build the four static programs into bin/
 .PHONY: test
 test: need-root build ## run every test (root); fails on a skip that integration/skips.txt does not name
 	@$(if $(RACE),,echo "no C compiler: the tests run without the race detector";) \
-	mkdir -p .cache && rm -f .cache/tests.json
+	rm -f .cache/tests.json
 	@GO="$(GO)" RACE="$(RACE)" UNIT="$(UNIT)" INTEGRATION="$(INTEGRATION)" \
 	  $(TOOL) gotestsum --format $(FORMAT) --format-hide-empty-pkg --jsonfile .cache/tests.json \
 	  --raw-command -- integration/tools/gotest.sh \

@@ -14,11 +14,12 @@ import (
 var levels = map[string]int{
 	"pkg/boottime":  1,
 	"pkg/statefile": 1,
-	"pkg/tombstone": 1,
-	"pkg/version":   1,
-	"pkg/leaseapi":  1, // the contract: whoever speaks it must not inherit anything
+
+	"pkg/version":  1,
+	"pkg/leaseapi": 1, // the contract: whoever speaks it must not inherit anything
 
 	"pkg/netconf":         2,
+	"pkg/tombstone":       2,
 	"pkg/identity":        2,
 	"pkg/rtnl":            2,
 	"pkg/leaseapi/client": 2,
