@@ -13,7 +13,14 @@ MAIN_podlan-dhcp := ./plugins/ipam/podlan-dhcp
 MAIN_podland := ./cmd/podland
 MAIN_podlan := ./cmd/podlan
 
-GO ?= $(or $(shell command -v go),$(wildcard /usr/local/go/bin/go),$(wildcard /usr/lib/go/bin/go))
+# The first Go that takes go.mod: an older one of the distribution may be first
+# in sudo's PATH.
+ifndef GO
+GO := $(shell for go in go /usr/local/go/bin/go; do \
+  path=$$(command -v $$go) || continue; found=$${found:-$$path}; \
+  if $$path list -m >/dev/null 2>&1; then found=$$path; break; fi; \
+done; echo $${found:-})
+endif
 GO_WANTED := $(shell awk '$$1 == "go" { print $$2 }' go.mod)
 
 ifeq ($(strip $(HOME)),)
