@@ -117,8 +117,12 @@ func (p Plugin) GC(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
+	valid, err := netconf.ValidAttachments(args.StdinData)
+	if err != nil {
+		return err
+	}
 	req := leaseapi.GCRequest{Network: conf.Name, Valid: []leaseapi.Key{}}
-	for _, v := range conf.Valid {
+	for _, v := range valid {
 		req.Valid = append(req.Valid, leaseapi.Key{Network: conf.Name, ContainerID: v.ContainerID, IfName: v.IfName})
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)

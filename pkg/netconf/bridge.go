@@ -71,8 +71,7 @@ func ParseBridge(stdin []byte, cniArgs string) (*Bridge, error) {
 	b := readBridge(conf, args)
 	b.readIPAM(conf.object("ipam"))
 	refuseVLANs(conf)
-	for _, key := range []string{"prevResult", "capabilities", "disableCheck", "disableGC", "loadOnlyInlinedPlugins",
-		"cni.dev/valid-attachments", "cni.dev/attachments"} {
+	for _, key := range append(validKeys(), "prevResult", "capabilities", "disableCheck", "disableGC", "loadOnlyInlinedPlugins") {
 		conf.value(key)
 	}
 	for _, key := range conf.unknown() {

@@ -29,8 +29,6 @@ type DHCP struct {
 	// Handover is what podlan-bridge says about its port; nil under another
 	// main plugin.
 	Handover *Handover
-	// Valid are the attachments that a GC is to keep.
-	Valid []Attachment
 }
 
 // Main are the keys of main plugins that tell where an interface is.
@@ -40,12 +38,6 @@ type Main struct {
 	Bridge, Master, Uplink string
 	// VLAN is `vlan` (bridge) or `vlanId` (vlan).
 	VLAN int
-}
-
-// Attachment is an entry of `cni.dev/valid-attachments`.
-type Attachment struct {
-	ContainerID string `json:"containerID"`
-	IfName      string `json:"ifname"`
 }
 
 // defaultRequest is what is asked for unless `skipDefault` says not to: mask,
@@ -76,7 +68,6 @@ func ParseDHCP(stdin []byte, cniArgs string) (*DHCP, error) {
 	ipam.closed()
 	d.readMain(conf)
 	d.readHandover(conf)
-	d.readValid(conf)
 	if conf.first.err != nil {
 		return d, conf.first.err
 	}
@@ -162,16 +153,6 @@ func (d *DHCP) readMain(conf *object) {
 	}
 }
 
-// readValid tells whether there is a list.
-func (d *DHCP) readValid(conf *object) bool {
-	for _, key := range []string{"cni.dev/valid-attachments", "cni.dev/attachments"} {
-		if conf.read(key, &d.Valid, "a list of objects with containerID, ifname") {
-			return true
-		}
-	}
-	return false
-}
-
 // Handover is what podlan-bridge tells podlan-dhcp about its port, under the
 // key `podlan` of the delegate's stdin.
 type Handover struct {
@@ -208,22 +189,4 @@ func (d *DHCP) readHandover(conf *object) {
 func (h Handover) HardwareAddr() net.HardwareAddr {
 	mac, _ := net.ParseMAC(h.MAC)
 	return mac
-}
-
-// ValidAttachments returns the attachments that a GC is to keep. That none are
-// listed is an answer, a missing list is not: code 7, since it would end every
-// attachment of the network.
-func ValidAttachments(stdin []byte) ([]Attachment, error) {
-	conf, err := decode(stdin)
-	if err != nil {
-		return nil, err
-	}
-	d := &DHCP{}
-	if !d.readValid(conf) && conf.first.err == nil {
-		conf.fail("cni.dev/valid-attachments", "absent", "allowed: a list of objects with containerID, ifname")
-	}
-	if conf.first.err != nil {
-		return nil, conf.first.err
-	}
-	return d.Valid, nil
 }

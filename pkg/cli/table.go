@@ -1,0 +1,119 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/podlan/podlan/pkg/leaseapi"
+)
+
+func printStatus(out io.Writer, s leaseapi.Status, now time.Time) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "podland\t%s, up %s\n", s.Version, short(now.Sub(s.StartedAt)))
+	fmt.Fprintf(w, "state\t%s\n", s.StateDir)
+	fmt.Fprintf(w, "Pod access\t%s\n", yesNo(s.PodAccess, "yes", "no (dhcpFrom: pod needs the drop-in pod-access.conf)"))
+	fmt.Fprintf(w, "leases\t%s\n", counts(s.Leases))
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(s.Segments) == 0 {
+		return nil
+	}
+	fmt.Fprintln(out)
+	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "UPLINK\tBRIDGE\tPRESENT\tCARRIER\tLEASES")
+	for _, seg := range s.Segments {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\n", dash(seg.Uplink), dash(seg.Bridge),
+			yesNo(seg.Present, "yes", "no"), yesNo(seg.Carrier, "yes", "no"), seg.Leases)
+	}
+	return w.Flush()
+}
+
+func printLeases(out io.Writer, leases []leaseapi.Lease, now time.Time) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "ADDRESS\tMAC\tSTATE\tPOD\tNETWORK\tINTERFACE\tSERVER\tRENEW IN\tEXPIRES IN")
+	for _, l := range leases {
+		address := "-"
+		if l.Address.IsValid() {
+			address = l.Address.String()
+		}
+		server := "-"
+		if l.Server.IsValid() {
+			server = l.Server.String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", address, l.MAC, state(l), podOf(l), l.Network, l.IfName,
+			server, until(l.RenewAt, now), until(l.ExpiresAt, now))
+	}
+	return w.Flush()
+}
+
+func state(l leaseapi.Lease) string {
+	if l.Reason == "" {
+		return string(l.State)
+	}
+	return fmt.Sprintf("%s (%s)", l.State, l.Reason)
+}
+
+// podOf falls back to the container's ID, cut as runtimes' own tools cut it.
+func podOf(l leaseapi.Lease) string {
+	const digits = 13
+	switch {
+	case l.Pod != "":
+		return l.Pod
+	case len(l.ContainerID) > digits:
+		return l.ContainerID[:digits]
+	}
+	return l.ContainerID
+}
+
+func counts(byState map[leaseapi.State]int) string {
+	total := 0
+	var parts []string
+	for _, st := range slices.Sorted(maps.Keys(byState)) {
+		if n := byState[st]; n > 0 {
+			total += n
+			parts = append(parts, fmt.Sprintf("%d %s", n, st))
+		}
+	}
+	if total == 0 {
+		return "0"
+	}
+	return fmt.Sprintf("%d (%s)", total, strings.Join(parts, ", "))
+}
+
+func until(t, now time.Time) string {
+	switch {
+	case t.IsZero():
+		return "never"
+	case t.Before(now):
+		return "now"
+	}
+	return short(t.Sub(now))
+}
+
+// short cuts a time to whole seconds, and to whole minutes above an hour.
+func short(d time.Duration) string {
+	if d >= time.Hour {
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	}
+	return d.Round(time.Second).String()
+}
+
+func yesNo(b bool, yes, no string) string {
+	if b {
+		return yes
+	}
+	return no
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
