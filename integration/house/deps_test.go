@@ -37,6 +37,7 @@ var levels = map[string]int{
 	"pkg/attach": 5,
 	"pkg/ipam":   5,
 	"pkg/daemon": 5,
+	"pkg/cli":    5,
 
 	"plugins/main/podlan-bridge": 6,
 	"plugins/ipam/podlan-dhcp":   6,
