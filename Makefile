@@ -38,6 +38,9 @@ export GOFLAGS := $(strip $(filter-out -buildvcs%,$(GOFLAGS)) -buildvcs=$(VCS))
 # stay its own. The Go cache keeps them built.
 TOOL := $(GO) tool -modfile=integration/tools/go.mod
 
+# Modules of their own, for tools and for what we are compared with.
+MODULES := $(patsubst %/go.mod,%,$(wildcard integration/*/go.mod integration/*/*/go.mod))
+
 UNIT := ./pkg/... ./plugins/... ./cmd/...
 INTEGRATION := ./integration/...
 # The race detector needs cgo, so a C compiler. Without one the tests still run.
@@ -99,8 +102,7 @@ test-unit: need-go ## run the packages' own tests, no root needed (those that ne
 
 .PHONY: lint
 lint: need-go ## check format, style, dependency rules and go.mod
-	@$(GO) mod tidy -diff
-	@cd integration/tools && $(GO) mod tidy -diff
+	@for mod in . $(MODULES); do (cd $$mod && $(GO) mod tidy -diff); done
 	@$(GO) vet -mod=readonly ./...
 	@$(TOOL) golangci-lint run ./...
 
