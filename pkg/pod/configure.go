@@ -1,0 +1,169 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/containernetworking/cni/pkg/types"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/podlan/podlan/pkg/rtnl"
+)
+
+// IPConfig is what the Pod end gets.
+type IPConfig struct {
+	Addrs []Addr
+	// Routes are IPAM's: without a gateway of its own, a route takes the first
+	// one of its family in Addrs; without any, its destination is on the link.
+	Routes []*types.Route
+	// EnableDAD: the kernel checks IPv6 addresses for duplicates before it uses
+	// them, which takes about a second.
+	EnableDAD bool
+}
+
+// Addr is an address with its network's prefix length, and the gateway that came
+// with it, if any.
+type Addr struct {
+	Prefix  netip.Prefix
+	Gateway netip.Addr
+}
+
+// Configure gives the Pod end its addresses, sets it up and installs the
+// routes. The host end may be down: everything is then in place before the
+// first frame passes.
+func Configure(_ context.Context, netns, ifname string, cfg IPConfig) error {
+	h, err := rtnl.At(netns)
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	link, err := h.Link(ifname)
+	if err != nil {
+		return fmt.Errorf("in the Pod: %w", err)
+	}
+	index := link.Attrs().Index
+	if err := h.SetSysctls(sysctls(ifname, cfg)...); err != nil {
+		return fmt.Errorf("in the Pod: %w", err)
+	}
+	for _, a := range cfg.Addrs {
+		if err := h.AddAddr(index, a.kernel(cfg.EnableDAD)); err != nil {
+			return fmt.Errorf("in the Pod: %w", err)
+		}
+	}
+	if err := h.SetUp(index); err != nil {
+		return fmt.Errorf("in the Pod: %w", err)
+	}
+	for _, r := range cfg.routes(index) {
+		if err := h.AddRoute(r); err != nil {
+			return fmt.Errorf("in the Pod: %w", err)
+		}
+	}
+	return nil
+}
+
+// sysctls returns the Pod end's settings. Addresses come from IPAM alone: one
+// made by autoconfiguration would be the kernel's choice of source, and the
+// guard would drop it.
+func sysctls(ifname string, cfg IPConfig) []rtnl.Sysctl {
+	conf := "net/ipv6/conf/" + ifname + "/"
+	if !cfg.hasIPv6() {
+		return []rtnl.Sysctl{{Path: conf + "accept_ra", Value: "0"}, {Path: conf + "autoconf", Value: "0"}}
+	}
+	dad := "0"
+	if cfg.EnableDAD {
+		dad = "1"
+	}
+	return []rtnl.Sysctl{
+		{Path: "net/ipv6/conf/lo/disable_ipv6", Value: "0"},
+		{Path: conf + "disable_ipv6", Value: "0"},
+		{Path: conf + "autoconf", Value: "0"},
+		// The link-local address is the one that the guard knows.
+		{Path: conf + "addr_gen_mode", Value: "0"},
+		{Path: conf + "keep_addr_on_down", Value: "1"},
+		{Path: conf + "accept_dad", Value: dad},
+	}
+}
+
+func (c IPConfig) hasIPv6() bool {
+	for _, a := range c.Addrs {
+		if a.Prefix.Addr().Is6() {
+			return true
+		}
+	}
+	return false
+}
+
+func (a Addr) kernel(dad bool) *netlink.Addr {
+	addr := &netlink.Addr{IPNet: ipNet(a.Prefix)}
+	if a.Prefix.Addr().Is6() && !dad {
+		addr.Flags = unix.IFA_F_NODAD
+	}
+	return addr
+}
+
+// routes returns IPAM's routes as the kernel takes them.
+func (c IPConfig) routes(index int) []*netlink.Route {
+	routes := make([]*netlink.Route, 0, len(c.Routes))
+	for _, r := range c.Routes {
+		routes = append(routes, c.route(index, r))
+	}
+	return routes
+}
+
+func (c IPConfig) route(index int, r *types.Route) *netlink.Route {
+	dst := r.Dst
+	route := &netlink.Route{
+		LinkIndex: index,
+		Dst:       &dst,
+		Gw:        c.gateway(r),
+		Priority:  r.Priority,
+		MTU:       r.MTU,
+		AdvMSS:    r.AdvMSS,
+	}
+	if r.Table != nil {
+		route.Table = *r.Table
+	}
+	if r.Scope != nil {
+		route.Scope = netlink.Scope(*r.Scope)
+	}
+	if route.Gw != nil && !c.onLink(route.Gw) {
+		// A server may name a router outside the leased prefix (RFC 3442).
+		route.Flags = int(netlink.FLAG_ONLINK)
+	}
+	return route
+}
+
+func (c IPConfig) gateway(r *types.Route) net.IP {
+	if r.GW != nil {
+		return r.GW
+	}
+	is4 := r.Dst.IP.To4() != nil
+	for _, a := range c.Addrs {
+		if a.Gateway.IsValid() && a.Gateway.Unmap().Is4() == is4 {
+			return a.Gateway.Unmap().AsSlice()
+		}
+	}
+	return nil
+}
+
+func (c IPConfig) onLink(gw net.IP) bool {
+	addr, ok := netip.AddrFromSlice(gw)
+	addr = addr.Unmap()
+	if !ok || addr.IsLinkLocalUnicast() && addr.Is6() {
+		return true
+	}
+	for _, a := range c.Addrs {
+		if a.Prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	bits := p.Addr().BitLen()
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), bits)}
+}

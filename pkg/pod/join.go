@@ -1,0 +1,159 @@
+package pod
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/containernetworking/cni/pkg/types"
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/rtnl"
+)
+
+// PortFlags are the choices about a port. The rest follows: a port that does
+// not learn has one static entry in the bridge's table, gets no flooded
+// unicast, and is locked to that entry.
+type PortFlags struct {
+	Hairpin, Isolated bool
+	// Learning makes it an ordinary port, for attachments without a guard.
+	Learning bool
+}
+
+// Join makes the host end, which is down, a port of the bridge and sets it up,
+// in the one order that lets no frame pass before all of it stands: master,
+// flags, the static entry for mac, up. Where the kernel has no sticky entries
+// the port learns, so that it finds back what a frame from elsewhere moved.
+func Join(_ context.Context, h *rtnl.Handle, hostEnd string, bridge int, mac net.HardwareAddr, flags PortFlags) error {
+	link, err := h.Link(hostEnd)
+	if err != nil {
+		return fmt.Errorf("host end: %w", err)
+	}
+	index := link.Attrs().Index
+	if err := enslave(h, index, bridge); err != nil {
+		return fmt.Errorf("host end %s: %w", hostEnd, err)
+	}
+	if err := bind(h, index, mac, flags); err != nil {
+		return fmt.Errorf("host end %s: %w", hostEnd, err)
+	}
+	if err := h.SetUp(index); err != nil {
+		return fmt.Errorf("host end %s: %w", hostEnd, err)
+	}
+	return nil
+}
+
+// enslave joins the bridge, and keeps the host's own IPv6 from speaking through
+// the port where the kernel has IPv6.
+func enslave(h *rtnl.Handle, index, bridge int) error {
+	err := h.Change(index, rtnl.Change{Master: bridge, NoLinkLocal: true})
+	if err == nil || errors.Is(err, rtnl.ErrNotFound) {
+		return err
+	}
+	return h.SetMaster(index, bridge)
+}
+
+func bind(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags) error {
+	want := flags.kernel()
+	if err := h.SetPortFlags(index, want); err != nil {
+		return err
+	}
+	if flags.Learning {
+		return nil
+	}
+	sticky, err := h.AddFDB(index, mac)
+	if err != nil || sticky {
+		return err
+	}
+	want.Learning, want.Locked = true, false
+	return h.SetPortFlags(index, want)
+}
+
+func (f PortFlags) kernel() rtnl.PortFlags {
+	return rtnl.PortFlags{
+		Hairpin:  f.Hairpin,
+		Isolated: f.Isolated,
+		Learning: f.Learning,
+		Flood:    f.Learning,
+		Locked:   !f.Learning,
+	}
+}
+
+// WaitForwarding waits, by netlink event, until the bridge forwards to and from
+// the port. Code 103 when ctx ends first.
+func WaitForwarding(ctx context.Context, h *rtnl.Handle, hostEnd string) error {
+	link, err := h.Link(hostEnd)
+	if err != nil {
+		return fmt.Errorf("host end: %w", err)
+	}
+	index := link.Attrs().Index
+	if ok, err := forwards(h, index); ok || err != nil {
+		return err
+	}
+	events, err := h.Watch(index)
+	if err != nil {
+		return err
+	}
+	defer events.Close()
+	for {
+		ok, err := forwards(h, index)
+		if ok || err != nil {
+			return err
+		}
+		if err := events.Wait(ctx); err != nil {
+			return lastLook(ctx, h, hostEnd, index, err)
+		}
+	}
+}
+
+// lastLook reads the state once more before it says that time is up.
+func lastLook(ctx context.Context, h *rtnl.Handle, hostEnd string, index int, waitErr error) error {
+	if ok, err := forwards(h, index); ok || err != nil {
+		return err
+	}
+	if ctx.Err() == nil {
+		return waitErr
+	}
+	return notForwarding(h, hostEnd, index)
+}
+
+func forwards(h *rtnl.Handle, index int) (bool, error) {
+	state, err := h.PortState(index)
+	return state == rtnl.PortForwarding, err
+}
+
+func notForwarding(h *rtnl.Handle, hostEnd string, index int) error {
+	code := uint(leaseapi.CodeNotForwarding)
+	msg := fmt.Sprintf("port %s did not reach forwarding in time", hostEnd)
+	port, err := h.Port(index)
+	if err != nil {
+		return types.NewError(code, msg, err.Error())
+	}
+	name := fmt.Sprint(port.Bridge)
+	if link, err := h.LinkByIndex(port.Bridge); err == nil {
+		name = link.Attrs().Name
+		if link.Attrs().Flags&net.FlagUp == 0 {
+			return types.NewError(code, msg, fmt.Sprintf("bridge %s is down: ip link set %s up", name, name))
+		}
+	}
+	info, err := h.Bridge(port.Bridge)
+	if err != nil || !info.STP {
+		return types.NewError(code, msg, fmt.Sprintf("bridge %s, STP off, port state %d, carrier %s", name, port.State, carrier(h, index)))
+	}
+	return types.NewError(code, msg, fmt.Sprintf(
+		"bridge %s runs STP with a forward_delay of %s, and a port waits twice that long; set the bridge's forward_delay to 2 s, turn its STP off, or raise the key \"budget\"",
+		name, info.ForwardDelay))
+}
+
+func carrier(h *rtnl.Handle, index int) string {
+	link, err := h.LinkByIndex(index)
+	if err != nil {
+		return "unknown"
+	}
+	if link.Attrs().RawFlags&unix.IFF_LOWER_UP != 0 || link.Attrs().OperState == netlink.OperUp {
+		return "up"
+	}
+	return "down"
+}
