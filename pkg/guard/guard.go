@@ -99,9 +99,10 @@ func (g *Guard) Check(ctx context.Context, p Port) error {
 
 // Ports lists the ports that have elements, none without a table. It is for
 // reconciling, not for hot paths.
-func (g *Guard) Ports(context.Context) ([]Port, error) {
+func (g *Guard) Ports(ctx context.Context) ([]Port, error) {
 	var ports []Port
-	err := g.open(func(s session) (err error) {
+	// A change under a dump leaves elements out.
+	err := g.locked(ctx, func(s session) (err error) {
 		ports, err = standing(s.nft)
 		return err
 	})

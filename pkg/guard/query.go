@@ -107,10 +107,11 @@ func elementNote(data []byte) string {
 // standing lists the ports of the table that stands, of whatever version; none
 // if there is no table. It dumps a set: not for hot paths.
 func standing(c *nftables.Conn) ([]Port, error) {
-	all, err := c.GetSets(table())
-	if errors.Is(err, unix.ENOENT) {
+	// GetSets drops the errno that tells a missing table from a failure.
+	if _, err := c.ListTableOfFamily(table().Name, table().Family); errors.Is(err, unix.ENOENT) {
 		return nil, nil
 	}
+	all, err := c.GetSets(table())
 	if err != nil {
 		return nil, fmt.Errorf("list the sets: %w", err)
 	}

@@ -102,11 +102,17 @@ func take(c *nftables.Conn, ports []Port) error {
 	})
 }
 
-// eachSet calls fn with what the ports have in each set.
+// eachSet calls fn with what the ports have in each set, each key once: the
+// kernel does not remove one twice.
 func eachSet(ports []Port, fn func(*nftables.Set, []nftables.SetElement) error) error {
 	bySet := make(map[string][]nftables.SetElement)
+	seen := make(map[[2]string]bool)
 	for _, p := range ports {
 		for _, e := range p.elements() {
+			if seen[[2]string{e.set, e.key}] {
+				continue
+			}
+			seen[[2]string{e.set, e.key}] = true
 			bySet[e.set] = append(bySet[e.set], nftables.SetElement{Key: []byte(e.key), Comment: e.note})
 		}
 	}
