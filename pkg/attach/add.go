@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
@@ -71,7 +70,16 @@ func (a *add) run(ctx context.Context) (*current.Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer lock.Release()
+	result, err := a.locked(ctx, inode)
+	if err != nil {
+		lock.Retire() // an ADD that fails leaves nothing
+		return nil, err
+	}
+	lock.Release()
+	return result, nil
+}
+
+func (a *add) locked(ctx context.Context, inode uint64) (*current.Result, error) {
 	if err := a.clearStale(ctx); err != nil {
 		return nil, err
 	}
@@ -146,7 +154,7 @@ func (a *add) makeSureOfSegment(ctx context.Context) error {
 	if a.mac = a.conf.MAC; a.mac == nil {
 		a.mac = identity.Attachment(a.conf.Name, a.args.IfName, a.conf.Pod.UID, a.args.ContainerID).MAC()
 	}
-	a.rec.Bridge, a.rec.MAC = a.segment.Bridge, a.mac.String()
+	a.rec.Bridge, a.rec.Uplink, a.rec.MAC = a.segment.Bridge, a.segment.Uplink, a.mac.String()
 	if err := a.decideOrder(); err != nil {
 		return err
 	}
@@ -157,10 +165,15 @@ func (a *add) makeSureOfSegment(ctx context.Context) error {
 }
 
 func (a *add) createPort(ctx context.Context) error {
-	return pod.Create(ctx, a.links, pod.Spec{
-		HostEnd: a.rec.HostEnd, Netns: a.args.Netns, IfName: a.args.IfName,
-		MAC: a.mac, BridgeMTU: a.segment.MTU, MTU: a.conf.MTU, Alias: "podlan:1:" + a.key.Hash(),
-	})
+	return pod.Create(ctx, a.links, portSpec(a.conf, a.args, a.key, a.mac, a.segment.MTU))
+}
+
+// portSpec is the port as ADD makes it and CHECK expects it.
+func portSpec(conf *netconf.Bridge, args *skel.CmdArgs, key attachment.Key, mac net.HardwareAddr, bridgeMTU int) pod.Spec {
+	return pod.Spec{
+		HostEnd: attachment.HostEnd(key), Netns: args.Netns, IfName: args.IfName,
+		MAC: mac, BridgeMTU: bridgeMTU, MTU: conf.MTU, Alias: "podlan:1:" + key.Hash(),
+	}
 }
 
 // lease has the IPAM plugin give an address.
@@ -177,13 +190,12 @@ func (a *add) lease(ctx context.Context) error {
 		return err
 	}
 	a.ipam = result
-	for _, ip := range result.IPs {
-		addr, ok := netip.AddrFromSlice(ip.Address.IP)
-		bits, _ := ip.Address.Mask.Size()
-		if !ok {
-			return types.NewError(types.ErrInvalidNetworkConfig, "IPAM plugin "+a.conf.IPAM+" returned no valid address", ip.String())
+	for _, ipc := range result.IPs {
+		prefix, err := prefixOf(ipc.Address)
+		if err != nil {
+			return types.NewError(types.ErrInvalidNetworkConfig, "IPAM plugin "+a.conf.IPAM+" returned no valid address", err.Error())
 		}
-		a.rec.Addrs = append(a.rec.Addrs, netip.PrefixFrom(addr.Unmap(), bits))
+		a.rec.Addrs = append(a.rec.Addrs, prefix)
 	}
 	// On record before anything is made of them, for whoever has to undo it.
 	return a.record()

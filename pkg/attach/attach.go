@@ -55,7 +55,7 @@ func (p Plugin) node(conf *netconf.Bridge, args *skel.CmdArgs) (*node, error) {
 	n := &node{
 		conf:     conf,
 		links:    links,
-		guard:    guard.New(attachment.LockDir(conf.StateDir)),
+		guard:    guard.New(links, attachment.LockDir(conf.StateDir)),
 		store:    store,
 		delegate: newDelegate(conf, args, p.Environ, p.Stderr),
 	}

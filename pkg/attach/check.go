@@ -54,20 +54,19 @@ func (p Plugin) Check(args *skel.CmdArgs) error {
 func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.CmdArgs, prev *current.Result) error {
 	if n.conf.Guard {
 		if err := n.guard.Check(ctx, rec.GuardPort()); err != nil {
-			return changed("the guard's rules for the port are not there", err.Error())
+			return err
 		}
 	}
-	want := pod.Expectation{
-		HostEnd: rec.HostEnd, Bridge: rec.Bridge, Netns: args.Netns, IfName: args.IfName,
-		MAC: rec.HardwareAddr(), Down: n.conf.NoPodEnd,
+	bridge, err := n.links.Link(rec.Bridge)
+	if err != nil {
+		return changed("the bridge is gone", err.Error())
 	}
-	if prev != nil {
-		want.IPs, want.Routes = prev.IPs, prev.Routes
-	}
-	if err := pod.Verify(ctx, n.links, want); err != nil {
-		return changed("the attachment is not as ADD left it", err.Error())
-	}
-	return nil
+	return pod.Verify(ctx, n.links, pod.Expected{
+		Spec:   portSpec(n.conf, args, rec.Key, rec.HardwareAddr(), bridge.Attrs().MTU),
+		IP:     ipConfig(n.conf, prev),
+		Flags:  portFlags(n.conf),
+		Bridge: rec.Bridge,
+	})
 }
 
 func changed(msg, details string) error {

@@ -2,12 +2,14 @@ package attach
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/plugins/pkg/ip"
 
+	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/segment"
 )
@@ -36,20 +38,46 @@ func (a *add) configure(ctx context.Context) error {
 	if a.conf.NoPodEnd {
 		return nil
 	}
-	cfg := pod.IPConfig{EnableDAD: a.conf.EnableDAD}
 	if a.ipam != nil {
-		if err := a.completeGateways(); err != nil {
-			return err
-		}
-		cfg.IPs, cfg.Routes = a.ipam.IPs, a.ipam.Routes
+		a.completeGateways()
 	}
-	return pod.Configure(ctx, a.args.Netns, a.args.IfName, cfg)
+	return pod.Configure(ctx, a.args.Netns, a.args.IfName, ipConfig(a.conf, a.ipam))
+}
+
+// ipConfig is what a result means for the Pod end; nil for none.
+func ipConfig(conf *netconf.Bridge, result *current.Result) pod.IPConfig {
+	cfg := pod.IPConfig{EnableDAD: conf.EnableDAD}
+	if result == nil {
+		return cfg
+	}
+	for _, ipc := range result.IPs {
+		prefix, err := prefixOf(ipc.Address)
+		if err != nil {
+			continue // lease has refused it before
+		}
+		gateway, _ := netip.AddrFromSlice(ipc.Gateway)
+		cfg.Addrs = append(cfg.Addrs, pod.Addr{Prefix: prefix, Gateway: gateway.Unmap()})
+	}
+	cfg.Routes = result.Routes
+	return cfg
+}
+
+func prefixOf(n net.IPNet) (netip.Prefix, error) {
+	addr, ok := netip.AddrFromSlice(n.IP)
+	bits, size := n.Mask.Size()
+	if !ok || size == 0 {
+		return netip.Prefix{}, fmt.Errorf("%v is no address with a prefix length", n)
+	}
+	return netip.PrefixFrom(addr.Unmap(), bits), nil
+}
+
+func portFlags(conf *netconf.Bridge) pod.PortFlags {
+	return pod.PortFlags{Hairpin: conf.Hairpin, Isolated: conf.PortIsolation, Learning: !conf.Guard}
 }
 
 // join makes the host end a port of the bridge and waits until it forwards.
 func (a *add) join(ctx context.Context) error {
-	flags := pod.PortFlags{Hairpin: a.conf.Hairpin, Isolated: a.conf.PortIsolation, Learning: !a.conf.Guard}
-	if err := pod.Join(ctx, a.links, a.rec.HostEnd, a.segment.Index, a.mac, flags); err != nil {
+	if err := pod.Join(ctx, a.links, a.rec.HostEnd, a.segment.Index, a.mac, portFlags(a.conf)); err != nil {
 		return err
 	}
 	if a.conf.NoPodEnd {
@@ -60,9 +88,9 @@ func (a *add) join(ctx context.Context) error {
 
 // completeGateways does what the reference's `isGateway` and
 // `isDefaultGateway` do to an IPAM result.
-func (a *add) completeGateways() error {
+func (a *add) completeGateways() {
 	if !a.conf.IsGateway {
-		return nil
+		return
 	}
 	for _, ipc := range a.ipam.IPs {
 		if ipc.Gateway == nil {
@@ -72,7 +100,6 @@ func (a *add) completeGateways() error {
 			a.defaultRoute(ipc)
 		}
 	}
-	return nil
 }
 
 // defaultRoute adds one for the address's family, if IPAM gave none.

@@ -21,7 +21,7 @@ func (a *add) result() (*current.Result, error) {
 		CNIVersion: current.ImplementedSpecVersion,
 		Interfaces: []*current.Interface{
 			{Name: a.segment.Bridge, Mac: bridge.Attrs().HardwareAddr.String()},
-			{Name: a.rec.HostEnd, Mac: pod.HostMAC(a.rec.HostEnd).String()},
+			{Name: a.rec.HostEnd, Mac: pod.HostMAC(a.mac).String()},
 			{Name: a.args.IfName, Mac: a.mac.String(), Sandbox: a.args.Netns},
 		},
 	}

@@ -26,7 +26,10 @@ type Teardown struct {
 // CloseUp ends the Pod's traffic and leaves its interface: the first half of a
 // DEL, so that no frame with the address follows its release.
 func (t Teardown) CloseUp(rec Record) error {
-	err := t.Links.SetDown(rec.HostEnd)
+	link, err := t.Links.Link(rec.HostEnd)
+	if err == nil {
+		err = t.Links.SetDown(link.Attrs().Index)
+	}
 	if errors.Is(err, rtnl.ErrNotFound) {
 		return nil
 	}
@@ -78,8 +81,11 @@ func removeMasquerade(rec Record) error {
 
 // releaseBridge lets a bridge that Podlan made go with its last attachment.
 func (t Teardown) releaseBridge(ctx context.Context, rec Record) error {
-	if rec.Bridge == "" || !segment.Ours(t.Links, rec.Bridge) {
+	if rec.Bridge == "" {
 		return nil
+	}
+	if link, err := t.Links.Link(rec.Bridge); err != nil || link.Attrs().Alias != segment.Alias(rec.Bridge) {
+		return nil // it is gone, or not ours
 	}
 	lock, err := t.Store.LockBridge(ctx, rec.Bridge)
 	if err != nil {
@@ -90,7 +96,7 @@ func (t Teardown) releaseBridge(ctx context.Context, rec Record) error {
 	if err != nil || used {
 		return err
 	}
-	return segment.Release(ctx, t.Links, rec.Bridge)
+	return segment.Release(ctx, t.Links, rec.Bridge, rec.Uplink)
 }
 
 func ipNets(prefixes []netip.Prefix) []*net.IPNet {

@@ -1,0 +1,201 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+
+	"github.com/podlan/podlan/pkg/leaseapi"
+)
+
+// maxBody bounds a request, in bytes. A GC lists every attachment of a node,
+// about 120 bytes each.
+const maxBody = 1 << 20
+
+// api answers what leaseapi promises.
+type api struct {
+	leases leases
+	status func() leaseapi.Status
+	pods   bool // Pod access
+	log    *slog.Logger
+}
+
+func (a *api) handler() http.Handler {
+	mux := http.NewServeMux()
+	const one = leaseapi.PathLeases + "/{network}/{container}/{ifname}"
+	mux.HandleFunc("PUT "+one, a.acquire)
+	mux.HandleFunc("GET "+one, a.get)
+	mux.HandleFunc("DELETE "+one, a.release)
+	mux.HandleFunc("GET "+leaseapi.PathLeases, a.list)
+	mux.HandleFunc("POST "+leaseapi.PathGC, a.gc)
+	mux.HandleFunc("GET "+leaseapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) { answer(w, a.status()) })
+	mux.HandleFunc("GET "+leaseapi.PathHealth, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
+	return mux
+}
+
+func (a *api) acquire(w http.ResponseWriter, r *http.Request) {
+	var req leaseapi.Request
+	key, err := a.read(r, &req)
+	if err == nil {
+		err = a.valid(req)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	// r.Context ends when the plugin hangs up, however it died.
+	lease, err := a.leases.Acquire(r.Context(), key, req)
+	if err != nil {
+		a.log.Warn("no lease", "key", key.String(), "error", err)
+		refuse(w, err)
+		return
+	}
+	answer(w, lease)
+}
+
+func (a *api) get(w http.ResponseWriter, r *http.Request) {
+	key, err := keyOf(r)
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	lease, ok := a.leases.Get(key)
+	if !ok {
+		refuse(w, &leaseapi.Error{Code: leaseapi.CodeNoLease, Msg: "podland holds no lease for " + key.String()})
+		return
+	}
+	answer(w, lease)
+}
+
+func (a *api) release(w http.ResponseWriter, r *http.Request) {
+	key, err := keyOf(r)
+	if err == nil {
+		err = a.leases.Release(r.Context(), key)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *api) list(w http.ResponseWriter, _ *http.Request) {
+	all := a.leases.List()
+	if all == nil {
+		all = []leaseapi.Lease{}
+	}
+	answer(w, all)
+}
+
+func (a *api) gc(w http.ResponseWriter, r *http.Request) {
+	var req leaseapi.GCRequest
+	err := decode(r, &req)
+	if err == nil && req.Network == "" {
+		err = &leaseapi.Error{Code: leaseapi.CodeConfig, Msg: `field "network" is empty`, Details: "allowed: the name of a CNI network"}
+	}
+	if err == nil {
+		err = a.leases.GC(r.Context(), req.Network, req.Valid)
+	}
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *api) read(r *http.Request, req *leaseapi.Request) (leaseapi.Key, error) {
+	key, err := keyOf(r)
+	if err != nil {
+		return key, err
+	}
+	return key, decode(r, req)
+}
+
+func decode(r *http.Request, v any) error {
+	data, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
+	if err != nil {
+		return &leaseapi.Error{Code: leaseapi.CodeIO, Msg: "the request could not be read", Details: err.Error()}
+	}
+	if len(data) > maxBody {
+		return &leaseapi.Error{Code: leaseapi.CodeDecode, Msg: "the request is too long", Details: fmt.Sprintf("allowed: %d bytes", maxBody)}
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return &leaseapi.Error{Code: leaseapi.CodeDecode, Msg: "the request is not the JSON that is wanted", Details: err.Error()}
+	}
+	return nil
+}
+
+// keyOf checks what becomes a file name and part of log lines.
+func keyOf(r *http.Request) (leaseapi.Key, error) {
+	key := leaseapi.Key{Network: r.PathValue("network"), ContainerID: r.PathValue("container"), IfName: r.PathValue("ifname")}
+	// As CNI's own validation has them.
+	name := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`)
+	if !name.MatchString(key.Network) || !name.MatchString(key.ContainerID) || key.IfName == "" || len(key.IfName) > 15 {
+		return key, &leaseapi.Error{Code: leaseapi.CodeConfig, Msg: "path " + strconv.Quote(r.URL.Path) + " is refused",
+			Details: "allowed: a network, a container ID and an interface name as CNI has them"}
+	}
+	return key, nil
+}
+
+// valid checks what podland acts on; the plugin has checked what users write.
+func (a *api) valid(req leaseapi.Request) error {
+	bad := func(field, value, allowed string) error {
+		return &leaseapi.Error{Code: leaseapi.CodeConfig, Msg: fmt.Sprintf("field %q: value %q is refused", field, value), Details: "allowed: " + allowed}
+	}
+	mac, err := net.ParseMAC(req.MAC)
+	switch {
+	case err != nil || len(mac) != 6 || mac[0]&1 == 1:
+		return bad("mac", req.MAC, "a 48-bit unicast address")
+	case len(req.ClientID) < 2 || len(req.ClientID) > 255:
+		return bad("clientID", fmt.Sprintf("%x", []byte(req.ClientID)), "2 to 255 bytes")
+	case req.BudgetMS < 1 || req.BudgetMS > 600_000:
+		return bad("budgetMS", strconv.FormatInt(req.BudgetMS, 10), "1 to 600000")
+	case req.Transport == leaseapi.FromUplink && req.Uplink == "":
+		return bad("uplink", "", "a link's name, since transport is uplink")
+	case req.Transport == leaseapi.FromPod && req.Netns == "":
+		return bad("netns", "", "a path, since transport is pod")
+	case req.Transport != leaseapi.FromUplink && req.Transport != leaseapi.FromPod:
+		return bad("transport", string(req.Transport), "uplink, pod")
+	case req.Confirm != leaseapi.ByRecord && req.Confirm != leaseapi.ByAddress:
+		return bad("confirm", string(req.Confirm), "record, address")
+	case req.Transport == leaseapi.FromPod && !a.pods:
+		return &leaseapi.Error{Code: leaseapi.CodeConfig, Msg: "podland may not enter Pods' network namespaces, which dhcpFrom: pod needs",
+			Details: "install the systemd drop-in podland.service.d/pod-access.conf, or give the network an uplink"}
+	}
+	return nil
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v)
+}
+
+// refuse answers with the contract's error; the status is for curl's users.
+func refuse(w http.ResponseWriter, err error) {
+	var e *leaseapi.Error
+	if !errors.As(err, &e) {
+		e = &leaseapi.Error{Code: leaseapi.CodeTryAgainLater, Msg: err.Error()}
+		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+			e.Msg = "the request was given up: " + err.Error()
+		}
+	}
+	status := http.StatusServiceUnavailable
+	switch e.Code {
+	case leaseapi.CodeNoLease:
+		status = http.StatusNotFound
+	case leaseapi.CodeConfig, leaseapi.CodeDecode, leaseapi.CodeInvalidEnv:
+		status = http.StatusBadRequest
+	case leaseapi.CodeIO:
+		status = http.StatusInternalServerError
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(e)
+}
