@@ -63,7 +63,7 @@ func UDPFrame(dst, src net.HardwareAddr, u UDP) []byte {
 	d = append(d, 0, 0)
 	d = append(d, u.Payload...)
 	pseudo := append(append(from[:], to[:]...), 0, unix.IPPROTO_UDP, d[4], d[5])
-	sum := checksum(append(pseudo, d...))
+	sum := Checksum(append(pseudo, d...))
 	if sum == 0 {
 		sum = 0xffff // RFC 768: zero means "none"
 	}
@@ -77,12 +77,12 @@ func ipv4(src, dst netip.Addr, protocol byte, payload []byte) []byte {
 	binary.BigEndian.PutUint16(h[2:4], uint16(20+len(payload)))
 	copy(h[12:16], src.AsSlice())
 	copy(h[16:20], dst.AsSlice())
-	binary.BigEndian.PutUint16(h[10:12], checksum(h))
+	binary.BigEndian.PutUint16(h[10:12], Checksum(h))
 	return append(h, payload...)
 }
 
-// checksum is the Internet checksum (RFC 1071).
-func checksum(b []byte) uint16 {
+// Checksum is the Internet checksum (RFC 1071).
+func Checksum(b []byte) uint16 {
 	var sum uint32
 	for i := 0; i+1 < len(b); i += 2 {
 		sum += uint32(binary.BigEndian.Uint16(b[i:]))

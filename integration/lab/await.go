@@ -1,0 +1,46 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// patience is how long awaited conditions have: far more than they need on a
+// busy machine, so that only what never comes fails.
+const patience = 60 * time.Second
+
+// pollInterval is how often a condition is looked at that cannot announce
+// itself.
+const pollInterval = 10 * time.Millisecond
+
+// Eventually waits until cond returns nil and ends the test with its last error
+// where that does not happen within a minute.
+func Eventually(tb TB, what string, cond func() error) {
+	tb.Helper()
+	if err := Until(tb.Context(), cond); err != nil {
+		tb.Fatalf("%s: %v", what, err)
+	}
+}
+
+// Until waits until cond returns nil, for a minute or as long as ctx lives. Its
+// error is the condition's last.
+func Until(ctx context.Context, cond func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		err := cond()
+		var ended *endedError
+		if err == nil || errors.As(err, &ended) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
+}

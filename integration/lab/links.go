@@ -1,0 +1,163 @@
+package lab
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
+)
+
+// linkUp sets a link of the namespace up.
+func (n *Netns) linkUp(name string) error {
+	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetUp(link) })
+}
+
+// SetLink sets a link up or down, as a person would pull a cable.
+func (n *Netns) SetLink(name string, up bool) error {
+	if up {
+		return n.linkUp(name)
+	}
+	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetDown(link) })
+}
+
+// AddAddress gives a link of the namespace an address.
+func (n *Netns) AddAddress(name string, a netip.Prefix) error {
+	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error {
+		return h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(a)})
+	})
+}
+
+// DelAddress takes an address from a link of the namespace.
+func (n *Netns) DelAddress(name string, a netip.Prefix) error {
+	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error {
+		return h.AddrDel(link, &netlink.Addr{IPNet: ipNet(a)})
+	})
+}
+
+// withLink runs f with a link of the namespace; errors name both.
+func (n *Netns) withLink(name string, f func(*netlink.Handle, netlink.Link) error) error {
+	h, err := n.Netlink()
+	if err != nil {
+		return err
+	}
+	link, err := h.LinkByName(name)
+	if err != nil {
+		return fmt.Errorf("link %s in %s: %w", name, n.name, err)
+	}
+	if err := f(h, link); err != nil {
+		return fmt.Errorf("link %s in %s: %w", name, n.name, err)
+	}
+	return nil
+}
+
+// vethSpec describes a veth whose one end is in another namespace.
+type vethSpec struct {
+	name     string
+	mtu      int
+	peer     string
+	peerNS   *Netns
+	peerMAC  net.HardwareAddr
+	peerDown bool
+}
+
+// addVeth makes a veth with its near end in n; both ends are set up.
+func (n *Netns) addVeth(s vethSpec) error {
+	h, err := n.Netlink()
+	if err != nil {
+		return err
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU = s.name, s.mtu
+	veth := &netlink.Veth{
+		LinkAttrs: attrs, PeerName: s.peer, PeerMTU: uint32(s.mtu),
+		PeerNamespace: netlink.NsFd(s.peerNS.FD()), PeerHardwareAddr: s.peerMAC,
+	}
+	if err := h.LinkAdd(veth); err != nil {
+		return fmt.Errorf("veth %s in %s, %s in %s: %w", s.name, n.name, s.peer, s.peerNS.name, err)
+	}
+	if err := n.linkUp(s.name); err != nil {
+		return err
+	}
+	if s.peerDown {
+		return nil
+	}
+	return s.peerNS.linkUp(s.peer)
+}
+
+// bridgeSpec describes a bridge as an administrator makes one.
+type bridgeSpec struct {
+	name         string
+	mac          net.HardwareAddr // nil: the kernel's rule, the lowest of the ports'
+	mtu          int
+	snooping     bool
+	stp          bool
+	forwardDelay time.Duration
+}
+
+// addBridge makes a bridge and sets it up.
+func (n *Netns) addBridge(s bridgeSpec) error {
+	h, err := n.Netlink()
+	if err != nil {
+		return err
+	}
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU, attrs.HardwareAddr = s.name, s.mtu, s.mac
+	if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &s.snooping}); err != nil {
+		return fmt.Errorf("bridge %s in %s: %w", s.name, n.name, err)
+	}
+	if s.stp {
+		if err := n.setSTP(s.name, s.forwardDelay); err != nil {
+			return err
+		}
+	}
+	return n.linkUp(s.name)
+}
+
+// setSTP turns the kernel's spanning tree on. By netlink: sysfs shows the
+// namespace that mounted it, not this one.
+func (n *Netns) setSTP(bridge string, forwardDelay time.Duration) error {
+	return n.withLink(bridge, func(_ *netlink.Handle, link netlink.Link) error {
+		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
+		msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
+		msg.Index = int32(link.Attrs().Index)
+		req.AddData(msg)
+		info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+		info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
+		data := info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
+		data.AddRtAttr(nl.IFLA_BR_STP_STATE, nl.Uint32Attr(1))
+		if forwardDelay > 0 { // in hundredths of a second
+			data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(uint32(forwardDelay/(10*time.Millisecond))))
+		}
+		req.AddData(info)
+		return n.Do(func() error {
+			_, err := req.Execute(unix.NETLINK_ROUTE, 0)
+			return err
+		})
+	})
+}
+
+// enslave makes a link a port of a bridge.
+func (n *Netns) enslave(port, bridge string) error {
+	return n.withLink(port, func(h *netlink.Handle, link netlink.Link) error {
+		master, err := h.LinkByName(bridge)
+		if err != nil {
+			return fmt.Errorf("bridge %s: %w", bridge, err)
+		}
+		return h.LinkSetMaster(link, master)
+	})
+}
+
+// addDefaultRoute adds a default route by a gateway.
+func (n *Netns) addDefaultRoute(dev string, gw netip.Addr) error {
+	return n.withLink(dev, func(h *netlink.Handle, link netlink.Link) error {
+		return h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gw.AsSlice()})
+	})
+}
+
+func ipNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+}

@@ -1,0 +1,90 @@
+package lab
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/google/nftables"
+)
+
+// nftables lists the namespace's tables, chains, numbers of rules, sets and
+// their elements, a line each.
+func (n *Netns) nftables() ([]string, error) {
+	conn, err := nftables.New(nftables.WithNetNSFd(n.FD()))
+	if err != nil {
+		return nil, fmt.Errorf("nftables: %w", err)
+	}
+	tables, err := conn.ListTables()
+	if err != nil {
+		return nil, fmt.Errorf("nftables: tables: %w", err)
+	}
+	var lines []string
+	for _, t := range tables {
+		name := family(t.Family) + " " + t.Name
+		lines = append(lines, name)
+		chains, err := chainLines(conn, t)
+		if err != nil {
+			return nil, fmt.Errorf("nftables: %s: %w", name, err)
+		}
+		sets, err := setLines(conn, t)
+		if err != nil {
+			return nil, fmt.Errorf("nftables: %s: %w", name, err)
+		}
+		for _, line := range append(chains, sets...) {
+			lines = append(lines, name+" "+line)
+		}
+	}
+	slices.Sort(lines)
+	return lines, nil
+}
+
+func chainLines(conn *nftables.Conn, t *nftables.Table) ([]string, error) {
+	chains, err := conn.ListChainsOfTableFamily(t.Family)
+	if err != nil {
+		return nil, fmt.Errorf("chains: %w", err)
+	}
+	var lines []string
+	for _, c := range chains {
+		if c.Table.Name != t.Name {
+			continue
+		}
+		rules, err := conn.GetRules(t, c)
+		if err != nil {
+			return nil, fmt.Errorf("rules of %s: %w", c.Name, err)
+		}
+		lines = append(lines, fmt.Sprintf("chain %s: %d rules", c.Name, len(rules)))
+	}
+	return lines, nil
+}
+
+func setLines(conn *nftables.Conn, t *nftables.Table) ([]string, error) {
+	sets, err := conn.GetSets(t)
+	if err != nil {
+		return nil, fmt.Errorf("sets: %w", err)
+	}
+	var lines []string
+	for _, s := range sets {
+		lines = append(lines, "set "+s.Name)
+		elements, err := conn.GetSetElements(s)
+		if err != nil {
+			return nil, fmt.Errorf("elements of %s: %w", s.Name, err)
+		}
+		for _, e := range elements {
+			// Quoted bytes: interface names can be read in them.
+			lines = append(lines, fmt.Sprintf("set %s: %s %s", s.Name, strconv.QuoteToASCII(string(e.Key)), strconv.QuoteToASCII(string(e.Val))))
+		}
+	}
+	return lines, nil
+}
+
+func family(f nftables.TableFamily) string {
+	names := map[nftables.TableFamily]string{
+		nftables.TableFamilyINet: "inet", nftables.TableFamilyIPv4: "ip", nftables.TableFamilyIPv6: "ip6",
+		nftables.TableFamilyARP: "arp", nftables.TableFamilyNetdev: "netdev", nftables.TableFamilyBridge: "bridge",
+	}
+	if name, ok := names[f]; ok {
+		return name
+	}
+	return strconv.Itoa(int(f))
+}
