@@ -1,0 +1,26 @@
+package integration_test
+
+import (
+	"testing"
+
+	"github.com/podlan/podlan/integration/lab"
+)
+
+func TestAPodWithHostLocalAddressIsANeighbourOfTheHosts(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
+	client := l.Host("client")
+	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	conf := network(node, hostLocal())
+	pod := node.Pod("p1")
+
+	result := attach(t, node, conf, pod)
+	addr := address(t, result)
+	reaches(t, client, addr)
+	reaches(t, node, addr)
+	reaches(t, pod, client.Addr.Addr())
+	if err := node.Check(t.Context(), conf, pod); err != nil {
+		t.Errorf("CHECK: %v", err)
+	}
+	detach(t, node, conf, pod)
+}
