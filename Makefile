@@ -147,7 +147,7 @@ install: build ## put programs, units and samples into place (DESTDIR, PREFIX); 
 	@sed 's|/usr/sbin/podland|$(PREFIX)/sbin/podland|' install/podland.service | install -m 0644 /dev/stdin $(UNITS)/podland.service
 	@install -D -m 0644 install/podlan.sysusers.conf $(SYSUSERS)/podlan.conf
 	@install -D -m 0644 -t $(SHARE)/podland.service.d install/podland.service.d/pod-access.conf
-	@install -D -m 0644 -t $(SHARE)/conf conf/*.conflist
+	@install -D -m 0644 -t $(SHARE)/conf conf/*.conflist conf/README.md
 	@$(if $(DESTDIR),:,sed 's|/usr/share/podlan|$(SHARE)|' install/next-steps.txt)
 
 .PHONY: uninstall

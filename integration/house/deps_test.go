@@ -31,6 +31,8 @@ var levels = map[string]int{
 	"pkg/dhcp4":   3,
 	"pkg/wire":    3,
 
+	"pkg/rtnl/rtnltest": 3, // for tests only: see never
+
 	"pkg/attachment": 4,
 	"pkg/lease":      4, // tells what changed and touches no Pod: not above attachment
 

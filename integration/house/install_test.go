@@ -26,6 +26,7 @@ func TestInstall(t *testing.T) {
 		unit:                              0o644,
 		"/usr/lib/sysusers.d/podlan.conf": 0o644,
 		"/usr/share/podlan/podland.service.d/pod-access.conf": 0o644,
+		"/usr/share/podlan/conf/README.md":                    0o644,
 	}
 	files(t, "*.conflist", func(path string) {
 		if filepath.Dir(path) == "conf" {
