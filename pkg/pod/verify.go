@@ -20,6 +20,8 @@ type Expected struct {
 	Flags PortFlags
 	// Bridge is the bridge's name.
 	Bridge string
+	// Down: the Pod end was left down, so that the port does not forward.
+	Down bool
 }
 
 // Verify returns nil if both ends are as want says, else an error of code 105
@@ -49,27 +51,27 @@ func verifyHostEnd(h *rtnl.Handle, want Expected) error {
 	}
 	attrs := link.Attrs()
 	if attrs.MasterIndex != bridge.Attrs().Index {
-		return fmt.Errorf("not a port of %s (master index %d)", want.Bridge, attrs.MasterIndex)
+		return fmt.Errorf("it is no port of %s (its master is link %d)", want.Bridge, attrs.MasterIndex)
 	}
-	if err := sameLink(attrs, HostMAC(want.Spec.MAC), want.Spec.BridgeMTU); err != nil {
+	if err := sameLink(attrs, HostMAC(want.Spec.MAC), true); err != nil {
 		return err
 	}
 	port, err := h.Port(attrs.Index)
 	if err != nil {
 		return err
 	}
-	return samePort(port, want.Flags)
+	if port.State != rtnl.PortForwarding && !want.Down {
+		return fmt.Errorf("the port's state is %d, not %d (forwarding)", port.State, rtnl.PortForwarding)
+	}
+	return sameFlags(port.Flags, want.Flags)
 }
 
-func samePort(port rtnl.PortInfo, flags PortFlags) error {
-	if port.State != rtnl.PortForwarding {
-		return fmt.Errorf("port state %d, want %d (forwarding)", port.State, rtnl.PortForwarding)
-	}
-	if port.Flags.Hairpin != flags.Hairpin {
-		return fmt.Errorf("hairpin is %t, want %t", port.Flags.Hairpin, flags.Hairpin)
-	}
-	if port.Flags.Isolated != flags.Isolated {
-		return fmt.Errorf("isolated is %t, want %t", port.Flags.Isolated, flags.Isolated)
+func sameFlags(have rtnl.PortFlags, want PortFlags) error {
+	switch {
+	case have.Hairpin != want.Hairpin:
+		return fmt.Errorf("hairpin is %t, not %t", have.Hairpin, want.Hairpin)
+	case have.Isolated != want.Isolated:
+		return fmt.Errorf("isolated is %t, not %t", have.Isolated, want.Isolated)
 	}
 	return nil
 }
@@ -85,8 +87,12 @@ func verifyPodEnd(want Expected) error {
 		return err
 	}
 	attrs := link.Attrs()
-	if err := sameLink(attrs, want.Spec.MAC, want.Spec.podMTU()); err != nil {
+	if err := sameLink(attrs, want.Spec.MAC, !want.Down); err != nil {
 		return err
+	}
+	// One that was taken from the bridge may have changed with it.
+	if mtu := want.Spec.MTU; mtu != 0 && attrs.MTU != mtu {
+		return fmt.Errorf("its MTU is %d, not %d", attrs.MTU, mtu)
 	}
 	if err := verifyAddrs(h, attrs.Index, want.IP); err != nil {
 		return err
@@ -94,15 +100,12 @@ func verifyPodEnd(want Expected) error {
 	return verifyRoutes(h, attrs.Index, want.IP)
 }
 
-func sameLink(attrs *netlink.LinkAttrs, mac net.HardwareAddr, mtu int) error {
+func sameLink(attrs *netlink.LinkAttrs, mac net.HardwareAddr, up bool) error {
 	if !bytes.Equal(attrs.HardwareAddr, mac) {
-		return fmt.Errorf("MAC is %s, want %s", attrs.HardwareAddr, mac)
+		return fmt.Errorf("its MAC is %s, not %s", attrs.HardwareAddr, mac)
 	}
-	if mtu != 0 && attrs.MTU != mtu {
-		return fmt.Errorf("MTU is %d, want %d", attrs.MTU, mtu)
-	}
-	if attrs.Flags&net.FlagUp == 0 {
-		return fmt.Errorf("is down")
+	if is := attrs.Flags&net.FlagUp != 0; is != up {
+		return fmt.Errorf("its being up is %t, not %t", is, up)
 	}
 	return nil
 }
@@ -114,7 +117,7 @@ func verifyAddrs(h *rtnl.Handle, index int, want IPConfig) error {
 	}
 	for _, a := range want.Addrs {
 		if !hasAddr(have, ipNet(a.Prefix)) {
-			return fmt.Errorf("address %s is missing", a.Prefix)
+			return fmt.Errorf("it lacks the address %s", a.Prefix)
 		}
 	}
 	return nil
@@ -139,7 +142,7 @@ func verifyRoutes(h *rtnl.Handle, index int, want IPConfig) error {
 	}
 	for _, r := range want.routes(index) {
 		if !hasRoute(have, r) {
-			return fmt.Errorf("route %s via %s is missing", r.Dst, r.Gw)
+			return fmt.Errorf("it lacks the route %s", rtnl.RouteText(r))
 		}
 	}
 	return nil

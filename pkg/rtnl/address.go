@@ -48,7 +48,7 @@ func (h *Handle) DelAddr(index int, addr *netlink.Addr) error {
 func (h *Handle) AddRoute(route *netlink.Route) error {
 	err := h.lib.RouteAddEcmp(route)
 	if err != nil && !errors.Is(err, unix.EEXIST) {
-		return fmt.Errorf("add route %s: %w", describe(route), err)
+		return fmt.Errorf("add route %s: %w", RouteText(route), err)
 	}
 	return nil
 }
@@ -57,7 +57,7 @@ func (h *Handle) AddRoute(route *netlink.Route) error {
 func (h *Handle) DelRoute(route *netlink.Route) error {
 	err := h.lib.RouteDel(route)
 	if err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("remove route %s: %w", describe(route), err)
+		return fmt.Errorf("remove route %s: %w", RouteText(route), err)
 	}
 	return nil
 }
@@ -114,7 +114,8 @@ func byIndex(index int) netlink.Link {
 	return &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: index}}
 }
 
-func describe(r *netlink.Route) string {
+// RouteText names a route for people.
+func RouteText(r *netlink.Route) string {
 	dst := "default"
 	if r.Dst != nil {
 		dst = r.Dst.String()
