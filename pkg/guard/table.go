@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 )
 
@@ -42,7 +43,8 @@ func chains() []chain {
 
 func sets(t *nftables.Table) []*nftables.Set {
 	plain := func(name string) *nftables.Set {
-		return &nftables.Set{Table: t, Name: name, KeyType: nftables.TypeIFName}
+		// The byte order is for nft's eyes: without it, it prints no names.
+		return &nftables.Set{Table: t, Name: name, KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
 	}
 	with := func(name string, value nftables.SetDatatype) *nftables.Set {
 		return &nftables.Set{Table: t, Name: name, Concatenation: true, KeyType: nftables.MustConcatSetType(nftables.TypeIFName, value)}
