@@ -87,8 +87,15 @@ build: need-go ## build the four static programs into bin/
 	  CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=$(VCS) -ldflags '-s -w' -o "bin/$${p%%=*}" "$${p#*=}"; \
 	done
 
+# Built like ours, so that neither is measured with another compiler's flags.
+.PHONY: reference
+reference: need-go ## build the plugins that ours are compared with into bin/reference/
+	@mkdir -p bin/reference && chown --reference=. bin bin/reference
+	@cd integration/bench/reference && \
+	  CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../../bin/reference/ tool
+
 .PHONY: test
-test: need-root build ## run every test (root); fails on a skip that integration/skips.txt does not name
+test: need-root build reference ## run every test (root); fails on a skip that integration/skips.txt does not name
 	@$(if $(RACE),,echo "no C compiler: the tests run without the race detector";) \
 	rm -f .cache/tests.json
 	@GO="$(GO)" RACE="$(RACE)" UNIT="$(UNIT)" INTEGRATION="$(INTEGRATION)" \
@@ -119,7 +126,7 @@ fuzz: need-go ## run each fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: need-root build ## measure against the reference plugins, with PASS or MISS per target (root)
+bench: need-root build reference ## measure against the reference plugins, with PASS or MISS per target (root)
 	@$(GO) run ./integration/bench
 
 .PHONY: demo
