@@ -1,0 +1,73 @@
+package integration_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/podlan/podlan/integration/lab"
+)
+
+// place is where a sample of conf/ works just as it stands.
+type place struct {
+	node   lab.NodeOptions
+	server bool // a DHCP server on the node, none on the LAN
+}
+
+func places() map[string]place {
+	lan0 := place{node: lab.NodeOptions{Bridge: "lan0"}}
+	spare := place{node: lab.NodeOptions{NoAddress: true}}
+	return map[string]place{
+		"10-podlan.conflist":           lan0,
+		"20-own-bridge.conflist":       spare,
+		"30-dhcp-options.conflist":     lan0,
+		"40-server-on-node.conflist":   {node: lab.NodeOptions{NoUplink: true, Bridge: "pods0"}, server: true},
+		"50-static-addresses.conflist": lan0,
+		"60-macvlan.conflist":          spare,
+	}
+}
+
+func TestEverySampleWorksAsItStands(t *testing.T) {
+	t.Parallel()
+	root, err := lab.ModuleRoot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(root, "conf", "*.conflist"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("samples: %v, %v", files, err)
+	}
+	for _, file := range files {
+		name := filepath.Base(file)
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			where, ok := places()[name]
+			if !ok {
+				t.Fatal("there is no place to try it in; add one to places")
+			}
+			trySample(t, name, where)
+		})
+	}
+}
+
+func trySample(t *testing.T, name string, where place) {
+	opts := lab.Options{Server: lab.Dnsmasq}
+	if where.server {
+		opts.Server = lab.None
+	}
+	l := lab.New(t, options(t, opts))
+	node := l.Node("n1", where.node)
+	if where.server {
+		node.RunServer(lab.Dnsmasq, where.node.Bridge)
+	}
+	node.StartPodland()
+	conf := sample(t, node, name)
+	pod := node.Pod("p1")
+	args := lab.Attachment{Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "shop"}, {"K8S_POD_NAME", "web-0"}}}
+	addr := address(t, attach(t, node, conf, pod, args))
+	if where.server {
+		reaches(t, node, addr)
+	} else {
+		reaches(t, l.Host("client"), addr)
+	}
+	detach(t, node, conf, pod, args)
+}
