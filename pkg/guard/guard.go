@@ -166,7 +166,7 @@ func (g *Guard) open(fn func(session) error) error {
 		if s.ask.conn, err = netlink.Dial(unix.NETLINK_NETFILTER, nil); err != nil {
 			return err
 		}
-		s.nft, err = nftables.New(nftables.AsLasting())
+		s.nft, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(roomy))
 		return err
 	}
 	var err error
@@ -180,6 +180,14 @@ func (g *Guard) open(fn func(session) error) error {
 		return explain(err)
 	}
 	return explain(fn(s))
+}
+
+// batchSize is what a table with thousands of ports takes as one batch, in
+// bytes; the kernel takes memory only for what is sent.
+const batchSize = 16 << 20
+
+func roomy(c *netlink.Conn) error {
+	return errors.Join(c.SetWriteBuffer(batchSize), c.SetReadBuffer(batchSize))
 }
 
 func (s session) close() {

@@ -2,62 +2,238 @@ package guard_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
+	"strings"
+	"sync"
 	"testing"
 
+	"github.com/containernetworking/cni/pkg/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/nftables"
 
 	"github.com/podlan/podlan/pkg/guard"
+	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
-func port(name string, last byte) guard.Port {
+func port(number int) guard.Port {
 	return guard.Port{
-		Name:  name,
-		MAC:   net.HardwareAddr{2, 0, 0, 0, 1, last},
-		Addrs: []netip.Addr{netip.AddrFrom4([4]byte{198, 18, 1, last}), netip.MustParseAddr("fd00::1")},
+		Name: fmt.Sprintf("vethpl%09d", number),
+		MAC:  net.HardwareAddr{2, 0, 0, 0, byte(number >> 8), byte(number)},
+		Addrs: []netip.Addr{
+			netip.AddrFrom4([4]byte{198, 18, byte(number >> 8), byte(number)}), netip.MustParseAddr("fd00::1"),
+		},
 	}
 }
 
-func TestAPortIsListedAsItWasAddedUntilItIsRemoved(t *testing.T) {
-	ctx := context.Background()
-	g := guard.New(rtnltest.New(t).Handle, t.TempDir())
-	a, b := port("vethpl000000001", 1), port("vethpl000000002", 2)
-	b.DHCPClient = true
-	for _, p := range []guard.Port{a, b, a} {
-		if err := g.Add(ctx, p); err != nil {
-			t.Fatal(err)
-		}
-	}
-	checkPorts(t, g, a, b)
-	a.Addrs = []netip.Addr{netip.MustParseAddr("198.18.1.77")}
-	if err := g.Add(ctx, a); err != nil {
+func newGuard(t *testing.T) (*guard.Guard, *rtnltest.Netns) {
+	n := rtnltest.New(t)
+	return guard.New(n.Handle, t.TempDir()), n
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
 		t.Fatal(err)
 	}
-	checkPorts(t, g, a, b)
-	for range 2 {
-		if err := g.Remove(ctx, a); err != nil {
-			t.Fatal(err)
-		}
-	}
-	checkPorts(t, g, b)
 }
 
 func checkPorts(t *testing.T, g *guard.Guard, want ...guard.Port) {
 	t.Helper()
-	got, err := g.Ports(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
+	got, err := g.Ports(t.Context())
+	must(t, err)
 	byName := cmpopts.SortSlices(func(a, b guard.Port) bool { return a.Name < b.Name })
-	if diff := cmp.Diff(want, got, byName, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, got, byName, cmpopts.EquateComparable(netip.Addr{}), cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("ports that stand (-want +got):\n%s", diff)
 	}
 	for _, p := range want {
-		if err := g.Check(context.Background(), p); err != nil {
+		if err := g.Check(t.Context(), p); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+func TestAPortIsListedAsItWasAddedUntilItIsRemoved(t *testing.T) {
+	g, _ := newGuard(t)
+	checkPorts(t, g)
+	a, b, c := port(1), port(2), port(3)
+	b.DHCPClient = true
+	c.LayerTwo, c.Addrs = true, nil
+	for _, p := range []guard.Port{a, b, c, a} {
+		must(t, g.Add(t.Context(), p))
+	}
+	checkPorts(t, g, a, b, c)
+	must(t, g.Remove(t.Context(), a))
+	must(t, g.Remove(t.Context(), a))
+	checkPorts(t, g, b, c)
+}
+
+func TestAddReplacesAllThatStood(t *testing.T) {
+	g, _ := newGuard(t)
+	before, after := port(1), port(1)
+	before.DHCPClient = true
+	after.MAC, after.Addrs = net.HardwareAddr{2, 9, 9, 9, 9, 9}, []netip.Addr{netip.MustParseAddr("198.18.7.7")}
+	must(t, g.Add(t.Context(), before))
+	must(t, g.Add(t.Context(), after))
+	checkPorts(t, g, after)
+	// Whoever added the former elements again would find them gone.
+	if err := g.Check(t.Context(), before); !hasCode(err, leaseapi.CodeChanged) {
+		t.Errorf("the former port: %v", err)
+	}
+}
+
+func TestRemoveIsContentWithNoTable(t *testing.T) {
+	g, _ := newGuard(t)
+	must(t, g.Remove(t.Context(), port(1)))
+	must(t, g.Remove(t.Context(), guard.Port{Name: port(1).Name}))
+}
+
+func TestRemoveNeedsNoMoreThanTheName(t *testing.T) {
+	g, _ := newGuard(t)
+	must(t, g.Add(t.Context(), port(1)))
+	must(t, g.Remove(t.Context(), guard.Port{Name: port(1).Name}))
+	checkPorts(t, g)
+}
+
+func TestCheckNamesWhatIsMissing(t *testing.T) {
+	g, n := newGuard(t)
+	must(t, g.Add(t.Context(), port(1)))
+	flush(t, n, "ip4")
+	err := g.Check(t.Context(), port(1))
+	if !hasCode(err, leaseapi.CodeChanged) || !strings.Contains(err.Error(), "ip4") {
+		t.Errorf("Check: %v", err)
+	}
+	must(t, g.Add(t.Context(), port(1)))
+	checkPorts(t, g, port(1))
+}
+
+// flush empties a set, as somebody else might.
+func flush(t *testing.T, n *rtnltest.Netns, set string) {
+	t.Helper()
+	must(t, n.Do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		c.FlushSet(&nftables.Set{Table: &nftables.Table{Name: "podlan", Family: nftables.TableFamilyBridge}, Name: set})
+		return c.Flush()
+	}))
+}
+
+func TestATableOfAnotherVersionIsReplacedWithItsPorts(t *testing.T) {
+	g, n := newGuard(t)
+	table := &nftables.Table{Name: "podlan", Family: nftables.TableFamilyBridge}
+	must(t, n.Do(func() error {
+		c, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		c.AddTable(table)
+		set := &nftables.Set{Table: table, Name: "ports_v0", KeyType: nftables.TypeIFName}
+		name := make([]byte, 16)
+		copy(name, port(1).Name)
+		if err := c.AddSet(set, []nftables.SetElement{{Key: name, Comment: port(1).MAC.String() + " 198.18.0.1 fd00::1"}}); err != nil {
+			return err
+		}
+		return c.Flush()
+	}))
+	must(t, g.Add(t.Context(), port(2)))
+	checkPorts(t, g, port(1), port(2))
+}
+
+func TestReplaceLeavesExactlyThePortsGiven(t *testing.T) {
+	g, _ := newGuard(t)
+	must(t, g.Add(t.Context(), port(9999)))
+	var ports []guard.Port
+	for i := range 1000 {
+		ports = append(ports, port(i))
+	}
+	must(t, g.Replace(t.Context(), ports))
+	checkPorts(t, g, ports...)
+	must(t, g.Replace(t.Context(), nil))
+	checkPorts(t, g)
+}
+
+func TestManyAtOnceAllStand(t *testing.T) {
+	g, n := newGuard(t)
+	dir := t.TempDir()
+	var wait sync.WaitGroup
+	var want []guard.Port
+	for i := range 100 {
+		want = append(want, port(i))
+		wait.Go(func() {
+			one := guard.New(n.Handle, dir) // as a process of its own
+			if err := one.Add(t.Context(), port(i)); err != nil {
+				t.Error(err)
+			}
+			if err := one.Add(t.Context(), port(1000+i)); err != nil {
+				t.Error(err)
+			}
+			if err := one.Remove(t.Context(), port(1000+i)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	checkPorts(t, g, want...)
+}
+
+func TestAPortThatTheGuardWouldNotMatchIsRefused(t *testing.T) {
+	g, _ := newGuard(t)
+	tests := map[string]func(*guard.Port){
+		"another's name":     func(p *guard.Port) { p.Name = "veth0" },
+		"a name too long":    func(p *guard.Port) { p.Name = "vethpl0123456789" },
+		"no MAC":             func(p *guard.Port) { p.MAC = nil },
+		"too many addresses": func(p *guard.Port) { p.Addrs = manyAddrs() },
+	}
+	for name, spoil := range tests {
+		t.Run(name, func(t *testing.T) {
+			p := port(1)
+			spoil(&p)
+			if err := g.Add(t.Context(), p); err == nil {
+				t.Error("no error")
+			}
+		})
+	}
+}
+
+func manyAddrs() []netip.Addr {
+	var addrs []netip.Addr
+	addr := netip.MustParseAddr("2001:db8:aaaa:bbbb:cccc:dddd:eeee:1")
+	for range 20 {
+		addrs, addr = append(addrs, addr), addr.Next()
+	}
+	return addrs
+}
+
+func TestWithoutPermissionTheErrorNamesTheCapability(t *testing.T) {
+	g, n := newGuard(t)
+	must(t, g.Add(t.Context(), port(1)))
+	var err error
+	withoutCapabilities(t, n, func() { err = g.Add(context.Background(), port(2)) })
+	if !hasCode(err, leaseapi.CodeGuard) || !strings.Contains(err.Error(), "CAP_NET_ADMIN") {
+		t.Errorf("Add: %v", err)
+	}
+}
+
+func hasCode(err error, code leaseapi.Code) bool {
+	var cni *types.Error
+	return errors.As(err, &cni) && cni.Code == uint(code)
+}
+
+// withoutCapabilities calls fn in the namespace, on a thread that has given up
+// every capability and dies with it.
+func withoutCapabilities(t *testing.T, n *rtnltest.Netns, fn func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		done <- enterBare(n, fn)
+	}()
+	must(t, <-done)
 }
