@@ -124,6 +124,16 @@ func newBackend(ctx context.Context, kind ServerKind, s spec) (backend, error) {
 // Kind returns the server's kind.
 func (s *Server) Kind() ServerKind { return s.kind }
 
+// PID returns the server's process ID, 0 for the embedded one and while it is
+// stopped.
+func (s *Server) PID() int {
+	e, ok := s.backend.(*external)
+	if !ok || e.process == nil || !e.process.Running() {
+		return 0
+	}
+	return e.process.PID()
+}
+
 // Embedded returns the embedded server, to script it; it ends the test if the
 // server is of another kind.
 func (s *Server) Embedded() *dhcpd.Server {

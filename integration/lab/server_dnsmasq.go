@@ -28,6 +28,8 @@ func newDnsmasq(ctx context.Context, s spec) (backend, error) {
 func (e *external) dnsmasqArgs() []string {
 	o := e.opts
 	args := []string{
+		// Its own group: a change of it would clear the death signal.
+		"--group=root",
 		"--conf-file=/dev/null", "--keep-in-foreground", "--log-facility=-", "--log-dhcp", "--user=root",
 		"--pid-file=", "--port=0", "--no-resolv", "--no-hosts", "--bind-interfaces", "--interface=" + e.iface,
 		"--dhcp-authoritative", "--dhcp-leasefile=" + e.path("leases"), "--dhcp-lease-max=65536",

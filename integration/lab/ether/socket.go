@@ -1,6 +1,7 @@
 package ether
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -76,8 +77,12 @@ func (s *Socket) Recv() (Frame, error) {
 		n, oobn, _, from, recvErr = unix.Recvmsg(int(fd), buf, oob, 0)
 		return recvErr != unix.EAGAIN && recvErr != unix.EINTR
 	})
-	if err == nil {
+	switch {
+	case err == nil:
 		err = recvErr
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		// A raw connection names its end by an error of package poll.
+		err = os.ErrClosed
 	}
 	if err != nil {
 		return Frame{}, fmt.Errorf("receive a frame: %w", err)
