@@ -8,17 +8,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
-	"github.com/podlan/podlan/pkg/statefile"
 )
 
 // lockName is the lock under which plugins and podland change the table.
@@ -29,11 +28,23 @@ const lockName = "guard.lock"
 type Guard struct {
 	h       *rtnl.Handle
 	lockDir string
+
+	mu      sync.Mutex
+	session *session
 }
 
 // New returns the guard of the handle's namespace; nil is the thread's own.
 // lockDir is where plugins and podland have their lock.
 func New(h *rtnl.Handle, lockDir string) *Guard { return &Guard{h: h, lockDir: lockDir} }
+
+// Close frees the guard's sockets; it may be used again. A plugin need not call
+// it: closing waits, about 10 ms, until the kernel has freed what was removed
+// before, and less the later it comes.
+func (g *Guard) Close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.drop()
+}
 
 // Add opens the port for what it may send, and nothing that stood for it
 // before. It installs the table where it is missing or of another version. Code
@@ -46,7 +57,7 @@ func (g *Guard) Set(ctx context.Context, old, next Port) error {
 	if err := next.check(pod.HostEndPrefix); err != nil {
 		return err
 	}
-	return g.locked(ctx, func(s session) error {
+	return g.locked(ctx, func(s *session) error {
 		gone, err := s.stood(old, next)
 		if err != nil {
 			return err
@@ -62,7 +73,7 @@ func (g *Guard) Set(ctx context.Context, old, next Port) error {
 
 // Remove closes the port. Elements or a table that are gone are no error.
 func (g *Guard) Remove(ctx context.Context, p Port) error {
-	return g.locked(ctx, func(s session) error {
+	return g.locked(ctx, func(s *session) error {
 		gone, err := s.stood(p)
 		if err != nil {
 			return err
@@ -82,7 +93,7 @@ func (g *Guard) Remove(ctx context.Context, p Port) error {
 // of code 105 that names what is missing. The number of questions is that of
 // the port's elements.
 func (g *Guard) Check(ctx context.Context, p Port) error {
-	return g.open(func(s session) error {
+	return g.open(func(s *session) error {
 		for _, e := range p.elements() {
 			note, found, err := s.ask.element(e.set, e.key)
 			if err != nil {
@@ -102,7 +113,7 @@ func (g *Guard) Check(ctx context.Context, p Port) error {
 func (g *Guard) Ports(ctx context.Context) ([]Port, error) {
 	var ports []Port
 	// A change under a dump leaves elements out.
-	err := g.locked(ctx, func(s session) (err error) {
+	err := g.locked(ctx, func(s *session) (err error) {
 		ports, err = standing(s.nft)
 		return err
 	})
@@ -117,7 +128,7 @@ func (g *Guard) Replace(ctx context.Context, ports []Port) error {
 			return err
 		}
 	}
-	return g.locked(ctx, func(s session) error {
+	return g.locked(ctx, func(s *session) error {
 		return s.batch(func(c *nftables.Conn) error { return install(c, ports) })
 	})
 }
@@ -125,7 +136,7 @@ func (g *Guard) Replace(ctx context.Context, ports []Port) error {
 // Drops returns how many frames were dropped, by the kind of reason.
 func (g *Guard) Drops(context.Context) (map[string]uint64, error) {
 	drops := make(map[string]uint64)
-	err := g.open(func(s session) error {
+	err := g.open(func(s *session) error {
 		objs, err := s.nft.GetNamedObjects(table())
 		if err != nil {
 			return fmt.Errorf("list the counters: %w", err)
@@ -142,106 +153,4 @@ func (g *Guard) Drops(context.Context) (map[string]uint64, error) {
 		return nil
 	})
 	return drops, err
-}
-
-// locked calls fn with a session under the lock.
-func (g *Guard) locked(ctx context.Context, fn func(session) error) error {
-	lock, err := statefile.Acquire(ctx, g.lockDir, lockName)
-	if err != nil {
-		return fmt.Errorf("guard: %w", err)
-	}
-	defer lock.Release()
-	return g.open(fn)
-}
-
-// session is one use of the kernel's nftables.
-type session struct {
-	nft *nftables.Conn
-	ask asker
-}
-
-func (g *Guard) open(fn func(session) error) error {
-	var s session
-	dial := func() (err error) {
-		if s.ask.conn, err = netlink.Dial(unix.NETLINK_NETFILTER, nil); err != nil {
-			return err
-		}
-		s.nft, err = nftables.New(nftables.AsLasting(), nftables.WithSockOptions(roomy))
-		return err
-	}
-	var err error
-	if g.h == nil {
-		err = dial()
-	} else {
-		err = g.h.Do(dial)
-	}
-	defer s.close()
-	if err != nil {
-		return explain(err)
-	}
-	return explain(fn(s))
-}
-
-// batchSize is what a table with thousands of ports takes as one batch, in
-// bytes; the kernel takes memory only for what is sent.
-const batchSize = 16 << 20
-
-func roomy(c *netlink.Conn) error {
-	return errors.Join(c.SetWriteBuffer(batchSize), c.SetReadBuffer(batchSize))
-}
-
-func (s session) close() {
-	if s.ask.conn != nil {
-		_ = s.ask.conn.Close()
-	}
-	if s.nft != nil {
-		_ = s.nft.CloseLasting()
-	}
-}
-
-// stood returns the ports of these names as they stand.
-func (s session) stood(ports ...Port) ([]Port, error) {
-	var found []Port
-	seen := make(map[string]bool)
-	for _, p := range ports {
-		if p.Name == "" || seen[p.Name] {
-			continue
-		}
-		seen[p.Name] = true
-		note, ok, err := s.ask.element(setPorts, key(p.Name, nil))
-		if err != nil {
-			return nil, err
-		}
-		if !ok {
-			continue
-		}
-		// An unreadable note is nobody's of ours; what it stood for stays.
-		if old, err := parseNote(p.Name, note); err == nil {
-			found = append(found, old)
-		}
-	}
-	return found, nil
-}
-
-// batch sends what fill adds as one transaction.
-func (s session) batch(fill func(*nftables.Conn) error) error {
-	if err := fill(s.nft); err != nil {
-		return err
-	}
-	return s.nft.Flush()
-}
-
-// reinstall puts this version's table with the ports that stood in another's.
-func (s session) reinstall(without string, next Port) error {
-	stood, err := standing(s.nft)
-	if err != nil {
-		return err
-	}
-	ports := []Port{next}
-	for _, p := range stood {
-		if p.Name != next.Name && p.Name != without && p.check(pod.HostEndPrefix) == nil {
-			ports = append(ports, p)
-		}
-	}
-	return s.batch(func(c *nftables.Conn) error { return install(c, ports) })
 }

@@ -33,7 +33,9 @@ func port(number int) guard.Port {
 
 func newGuard(t *testing.T) (*guard.Guard, *rtnltest.Netns) {
 	n := rtnltest.New(t)
-	return guard.New(n.Handle, t.TempDir()), n
+	g := guard.New(n.Handle, t.TempDir())
+	t.Cleanup(g.Close)
+	return g, n
 }
 
 func must(t *testing.T, err error) {
@@ -168,6 +170,7 @@ func TestManyAtOnceAllStand(t *testing.T) {
 		want = append(want, port(i))
 		wait.Go(func() {
 			one := guard.New(n.Handle, dir) // as a process of its own
+			defer one.Close()
 			if err := one.Add(t.Context(), port(i)); err != nil {
 				t.Error(err)
 			}

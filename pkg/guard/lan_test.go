@@ -37,6 +37,7 @@ func newLAN(t *testing.T, name string) *lan {
 		t.Fatal(err)
 	}
 	l.guard = guard.New(l.node.Handle, t.TempDir())
+	t.Cleanup(l.guard.Close)
 	l.port = guard.Port{
 		Name: name, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 5},
 		Addrs: []netip.Addr{netip.MustParseAddr("198.18.1.5"), netip.MustParseAddr("fd00::5")},

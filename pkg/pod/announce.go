@@ -13,6 +13,27 @@ import (
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
+// AnnounceFromPod has the Pod's kernel announce the Pod end's addresses as
+// Announce does, by setting the MAC that it has: Configure has set arp_notify
+// and ndisc_notify. The frames take the way of the Pod's own, guard included. It
+// takes 0.1 ms where the packet socket of Announce takes a dozen, to be closed:
+// for a plugin that ends with it.
+func AnnounceFromPod(_ context.Context, netns, ifname string, mac net.HardwareAddr) error {
+	h, err := rtnl.At(netns)
+	if err != nil {
+		return fmt.Errorf("announce: %w", err)
+	}
+	defer h.Close()
+	link, err := h.Link(ifname)
+	if err != nil {
+		return fmt.Errorf("announce: in the Pod: %w", err)
+	}
+	if err := h.SetMAC(link.Attrs().Index, mac); err != nil {
+		return fmt.Errorf("announce: in the Pod: %w", err)
+	}
+	return nil
+}
+
 // Announce tells the segment where the addresses are, so that neighbours and
 // switches drop what they knew: a gratuitous ARP request per IPv4 address (RFC
 // 5227 §3), an unsolicited neighbour advertisement per IPv6 address (RFC 4861

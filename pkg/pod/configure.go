@@ -69,14 +69,16 @@ func Configure(_ context.Context, netns, ifname string, cfg IPConfig) error {
 // guard would drop it.
 func sysctls(ifname string, cfg IPConfig) []rtnl.Sysctl {
 	conf := "net/ipv6/conf/" + ifname + "/"
+	// For AnnounceFromPod, and for every change of the MAC later.
+	notify := []rtnl.Sysctl{{Path: "net/ipv4/conf/" + ifname + "/arp_notify", Value: "1"}, {Path: conf + "ndisc_notify", Value: "1"}}
 	if !cfg.hasIPv6() {
-		return []rtnl.Sysctl{{Path: conf + "accept_ra", Value: "0"}, {Path: conf + "autoconf", Value: "0"}}
+		return append(notify, rtnl.Sysctl{Path: conf + "accept_ra", Value: "0"}, rtnl.Sysctl{Path: conf + "autoconf", Value: "0"})
 	}
 	dad := "0"
 	if cfg.EnableDAD {
 		dad = "1"
 	}
-	return []rtnl.Sysctl{
+	return append(notify, []rtnl.Sysctl{
 		{Path: "net/ipv6/conf/lo/disable_ipv6", Value: "0"},
 		{Path: conf + "disable_ipv6", Value: "0"},
 		{Path: conf + "autoconf", Value: "0"},
@@ -84,7 +86,7 @@ func sysctls(ifname string, cfg IPConfig) []rtnl.Sysctl {
 		{Path: conf + "addr_gen_mode", Value: "0"},
 		{Path: conf + "keep_addr_on_down", Value: "1"},
 		{Path: conf + "accept_dad", Value: dad},
-	}
+	}...)
 }
 
 func (c IPConfig) hasIPv6() bool {

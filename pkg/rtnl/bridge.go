@@ -190,15 +190,25 @@ func (h *Handle) attributes(index int) (map[uint16][]byte, error) {
 // nested parses attributes; what cannot be parsed holds none.
 func nested(b []byte) map[uint16][]byte {
 	attrs := make(map[uint16][]byte)
+	eachAttribute(b, func(kind uint16, value []byte) bool {
+		attrs[kind] = value
+		return true
+	})
+	return attrs
+}
+
+// eachAttribute calls fn with each attribute until it returns false.
+func eachAttribute(b []byte, fn func(kind uint16, value []byte) bool) {
 	for len(b) >= syscall.SizeofRtAttr {
 		size := int(binary.NativeEndian.Uint16(b))
 		if size < syscall.SizeofRtAttr || size > len(b) {
-			break
+			return
 		}
-		attrs[binary.NativeEndian.Uint16(b[2:])&nlaTypeMask] = b[syscall.SizeofRtAttr:size]
+		if !fn(binary.NativeEndian.Uint16(b[2:])&nlaTypeMask, b[syscall.SizeofRtAttr:size]) {
+			return
+		}
 		b = b[min((size+3)&^3, len(b)):]
 	}
-	return attrs
 }
 
 // nlaTypeMask takes the flags "nested" and "network byte order" off a type.

@@ -14,9 +14,6 @@ import (
 // node forward for its family. Another IPv4 address, or an IPv6 one whose
 // prefix overlaps, is an error of code 7, and replaced where force says so.
 func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, force bool) error {
-	if err := h.SetSysctls(gatewaySysctls(seg, addr)...); err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
-	}
 	stands, inWay, err := compare(h, seg, addr)
 	if err != nil {
 		return fmt.Errorf("key \"isGateway\": %w", err)
@@ -24,6 +21,9 @@ func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, fo
 	if len(inWay) > 0 && !force {
 		return configError("isGateway", "true", fmt.Sprintf("bridge %s bears %s, and IPAM's gateway is %s", seg.Bridge, inWay[0].IPNet, addr),
 			"an IPAM whose gateway is the bridge's address, or \"forceAddress\": true, which replaces the bridge's")
+	}
+	if err := h.SetSysctls(gatewaySysctls(seg, addr)...); err != nil {
+		return fmt.Errorf("key \"isGateway\": %w", err)
 	}
 	for i := range inWay {
 		if err := h.DelAddr(seg.Index, &inWay[i]); err != nil {

@@ -9,8 +9,9 @@ import (
 )
 
 // Release removes a bridge that Podlan made once it has no port but its uplink,
-// which is left as it is. A bridge of others, one in use, and one that is gone
-// are no error: nothing happens. The caller holds the bridge's lock.
+// which is left as it is: the one named, or without a name a NIC, bond, team or
+// VLAN. A bridge of others, one in use, and one that is gone are no error:
+// nothing happens. The caller holds the bridge's lock.
 func Release(_ context.Context, h *rtnl.Handle, bridge, uplink string) error {
 	link, err := h.Link(bridge)
 	if errors.Is(err, rtnl.ErrNotFound) {
@@ -27,9 +28,12 @@ func Release(_ context.Context, h *rtnl.Handle, bridge, uplink string) error {
 		return fmt.Errorf("release bridge: %w", err)
 	}
 	for _, p := range ports {
-		if uplink == "" || p.Attrs().Name != uplink {
+		if p.Attrs().Name != uplink && !(uplink == "" && isLAN(p)) {
 			return nil
 		}
+	}
+	if len(ports) > 1 {
+		return nil
 	}
 	return h.Delete(bridge)
 }

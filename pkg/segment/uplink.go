@@ -28,7 +28,7 @@ func FindUplink(h *rtnl.Handle, bridge, named string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	ports, err := h.Ports(link.Attrs().Index)
+	ports, err := h.PortsExcept(link.Attrs().Index, pod.HostEndPrefix)
 	if err != nil {
 		return "", err
 	}

@@ -66,7 +66,7 @@ func unaddressed(h *rtnl.Handle, link netlink.Link) error {
 		return fmt.Errorf("uplink: %w", err)
 	}
 	for _, a := range addrs {
-		if a.IP.IsLinkLocalUnicast() && a.IP.To4() == nil {
+		if a.IP.IsLinkLocalUnicast() {
 			continue
 		}
 		return configError("uplink", link.Attrs().Name,
