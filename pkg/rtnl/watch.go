@@ -35,6 +35,9 @@ func (h *Handle) Watch(index int) (*Events, error) {
 // Wait returns when there has been a change since the last Wait, or with ctx's
 // error.
 func (e *Events) Wait(ctx context.Context) error {
+	if err := e.file.SetReadDeadline(time.Time{}); err != nil {
+		return fmt.Errorf("wait for a link's change: %w", err)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = e.file.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	buf := make([]byte, 32) // what changed is read from the kernel, not from here
