@@ -2,6 +2,7 @@ package dhcpd
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -41,10 +42,8 @@ func NAKIf(pick func(Request) bool) Script {
 // On restricts a script to messages of the given types.
 func On(script Script, types ...dhcpv4.MessageType) Script {
 	return func(req Request) ([]Reply, bool) {
-		for _, t := range types {
-			if req.Type == t {
-				return script(req)
-			}
+		if slices.Contains(types, req.Type) {
+			return script(req)
 		}
 		return nil, false
 	}

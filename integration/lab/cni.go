@@ -42,22 +42,25 @@ func runtimeConf(pod *Pod, at []Attachment) *libcni.RuntimeConf {
 	}
 }
 
-// parseList reads a conflist or a single plugin's conf.
+// parseList reads a conflist, or a single plugin's conf as a list of one.
 func parseList(conf []byte) (*libcni.NetworkConfigList, error) {
-	var probe struct {
-		Plugins []json.RawMessage `json:"plugins"`
+	var single struct {
+		Name       string            `json:"name"`
+		CNIVersion string            `json:"cniVersion"`
+		Plugins    []json.RawMessage `json:"plugins"`
 	}
-	if err := json.Unmarshal(conf, &probe); err != nil {
+	if err := json.Unmarshal(conf, &single); err != nil {
 		return nil, fmt.Errorf("CNI configuration: %w", err)
 	}
-	if probe.Plugins != nil {
-		return libcni.ConfListFromBytes(conf)
+	if single.Plugins != nil {
+		return libcni.NetworkConfFromBytes(conf)
 	}
-	single, err := libcni.ConfFromBytes(conf)
+	single.Plugins = []json.RawMessage{conf}
+	list, err := json.Marshal(single)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("CNI configuration: %w", err)
 	}
-	return libcni.ConfListFromConf(single)
+	return libcni.NetworkConfFromBytes(list)
 }
 
 // Add attaches the Pod to the network as a runtime does, by libcni and the real

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/containernetworking/cni/pkg/invoke"
@@ -32,7 +34,7 @@ func (e *nodeExec) FindInPath(plugin string, paths []string) (string, error) {
 // *types.Error, as libcni's own exec returns them.
 func (e *nodeExec) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, path)
-	cmd.Env = append(environ, e.node.extraEnv()...)
+	cmd.Env = slices.Concat(environ, e.node.extraEnv())
 	cmd.Stdin = bytes.NewReader(stdin)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
@@ -87,9 +89,9 @@ func (n *Node) PluginLog() string {
 }
 
 func lookup(environ []string, key string) string {
-	for i := len(environ) - 1; i >= 0; i-- {
-		if v, ok := bytes.CutPrefix([]byte(environ[i]), []byte(key+"=")); ok {
-			return string(v)
+	for _, e := range slices.Backward(environ) {
+		if v, ok := strings.CutPrefix(e, key+"="); ok {
+			return v
 		}
 	}
 	return os.Getenv(key)

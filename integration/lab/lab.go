@@ -22,6 +22,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -43,6 +44,7 @@ type Lab struct {
 	opts   Options
 	plan   plan
 	dir    string
+	folder *folder
 	fds    *fdNumbers
 	forker *forker
 	sw     *lanSwitch
@@ -71,16 +73,14 @@ func New(tb TB, opts Options) *Lab {
 }
 
 func (l *Lab) build() error {
-	dir, err := os.MkdirTemp("", "podlan-lab-")
+	sweepFolders()
+	folder, err := newFolder()
 	if err != nil {
-		return fmt.Errorf("folder: %w", err)
+		return err
 	}
-	l.dir = dir
-	l.onClose(func() { _ = os.RemoveAll(dir) })
-	// A podland with a user of its own has to reach its state folder.
-	if err := os.Chmod(dir, 0o755); err != nil {
-		return fmt.Errorf("folder: %w", err)
-	}
+	l.dir = folder.path
+	l.folder = folder
+	l.onClose(folder.remove)
 	if l.fds, err = newFDNumbers(); err != nil {
 		return err
 	}
@@ -140,8 +140,8 @@ func (l *Lab) close() {
 	closers := l.closers
 	l.closers = nil
 	l.mu.Unlock()
-	for i := len(closers) - 1; i >= 0; i-- {
-		closers[i]()
+	for _, f := range slices.Backward(closers) {
+		f()
 	}
 }
 

@@ -138,9 +138,9 @@ func within(t *testing.T) context.Context {
 func TestSTP(t *testing.T) {
 	l := lab.New(t, lab.Options{})
 	n := l.Node("n1", lab.NodeOptions{Bridge: "lan0", STP: true, ForwardDelay: 2 * time.Second})
-	cap := n.Capture("eth1", func(f ether.Frame) bool { return f.Outgoing && f.EtherType < 1536 })
+	seen := n.Capture("eth1", func(f ether.Frame) bool { return f.Outgoing && f.EtherType < 1536 })
 	// A bridge that runs the protocol sends BPDUs, which are LLC frames.
-	if _, err := cap.AwaitFrame(t.Context(), func(ether.Frame) bool { return true }); err != nil {
+	if _, err := seen.AwaitFrame(t.Context(), func(ether.Frame) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Host("h").Ping(within(t), n.Addr.Addr()); err != nil {
@@ -152,11 +152,11 @@ func TestSTP(t *testing.T) {
 func TestCapture(t *testing.T) {
 	l := lab.New(t, lab.Options{})
 	h, n := l.Host("h"), l.Node("n1", lab.NodeOptions{})
-	cap := n.Capture("eth1", func(f ether.Frame) bool { _, ok := f.ARP(); return ok })
+	seen := n.Capture("eth1", func(f ether.Frame) bool { _, ok := f.ARP(); return ok })
 	if _, err := h.ARP(within(t), "eth0", n.Addr.Addr()); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := cap.AwaitFrame(within(t), func(f ether.Frame) bool {
+	answer, err := seen.AwaitFrame(within(t), func(f ether.Frame) bool {
 		a, _ := f.ARP()
 		return f.Outgoing && a.Op == ether.ARPReply
 	})
@@ -166,7 +166,7 @@ func TestCapture(t *testing.T) {
 	if a, _ := answer.ARP(); a.SenderIP != n.Addr.Addr() {
 		t.Errorf("answer %s, want one for %s", answer, n.Addr.Addr())
 	}
-	if all := cap.All(); len(all) < 2 {
+	if all := seen.All(); len(all) < 2 {
 		t.Errorf("%d frames, want the question and the answer", len(all))
 	}
 }

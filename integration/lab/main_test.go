@@ -4,7 +4,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -43,7 +43,7 @@ func fakePodland() int {
 // killedInTheMiddle builds a lab with one long-running process per server kind
 // and a podland, prints their process IDs and waits for its end.
 func killedInTheMiddle() int {
-	err := lab.Run(context.Background(), log.Printf, lab.Options{Server: lab.None}, func(l *lab.Lab) error {
+	err := lab.Run(context.Background(), func(string, ...any) {}, lab.Options{Server: lab.None}, func(l *lab.Lab) error {
 		for _, kind := range []lab.ServerKind{lab.Dnsmasq, lab.Kea, lab.ISC} {
 			n := l.Node(string(kind), lab.NodeOptions{NoUplink: true, Bridge: "lan0"})
 			fmt.Println(n.RunServer(kind, "lan0").PID())
@@ -53,11 +53,14 @@ func killedInTheMiddle() int {
 			return err
 		}
 		n := l.Node("podland", lab.NodeOptions{})
+		if _, err := n.Pod("bound").BoundPath(); err != nil {
+			return err
+		}
 		n.AddEnv("PODLAN_LAB_TEST=podland")
 		fmt.Println(n.StartPodland(lab.PodlandOptions{Binary: self}).PID())
 		fmt.Println("up")
 		select {}
 	})
-	log.Print(err)
+	slog.Error("the lab ended", "err", err)
 	return 1
 }

@@ -161,7 +161,7 @@ func (n *Netns) Bind(path string) (string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.bound = append(n.bound, path)
-	return path, nil
+	return path, n.lab.folder.noteMount(path)
 }
 
 // Close lets the namespace go; the kernel removes it, with all that is in it,

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -142,7 +143,7 @@ func (n *Node) Socket() string { return filepath.Join(n.dir, "podland.sock") }
 func (n *Node) AddEnv(env ...string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.env = append(n.env[:len(n.env):len(n.env)], env...)
+	n.env = append(slices.Clip(n.env), env...)
 }
 
 func (n *Node) extraEnv() []string {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -70,7 +71,7 @@ func (r *runner) cleanUp() {
 	r.mu.Lock()
 	cleanups := r.cleanups
 	r.mu.Unlock()
-	for i := len(cleanups) - 1; i >= 0; i-- {
-		cleanups[i]()
+	for _, f := range slices.Backward(cleanups) {
+		f()
 	}
 }

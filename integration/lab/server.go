@@ -117,6 +117,7 @@ func newBackend(ctx context.Context, kind ServerKind, s spec) (backend, error) {
 		return newKea(ctx, s)
 	case ISC:
 		return newISC(ctx, s)
+	case None:
 	}
 	return nil, fmt.Errorf("kind %q: one of %v is wanted", kind, AllServers())
 }
