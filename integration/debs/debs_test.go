@@ -21,6 +21,8 @@ func TestProgramsRun(t *testing.T) {
 		"iptables":  "--version",
 		"nft":       "--version",
 		"tcpdump":   "--version",
+		"conntrack": "--version",
+		"perfdhcp":  "-v",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -73,7 +75,10 @@ func TestUnknownProgram(t *testing.T) {
 func TestUnavailableSaysWhatToDo(t *testing.T) {
 	t.Setenv("PODLAN_CACHE", t.TempDir())
 	t.Setenv("PATH", t.TempDir())
-	_, err := debs.Find(context.Background(), "dnsmasq")
+	tool, err := debs.Find(context.Background(), "dnsmasq")
+	if err == nil && tool.Root == "" {
+		t.Skipf("this machine has its own: %s", tool.Path)
+	}
 	if !errors.Is(err, debs.ErrUnavailable) {
 		t.Fatalf("got %v, want ErrUnavailable", err)
 	}
