@@ -7,8 +7,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var mac = []byte{2, 0, 0, 0, 0, 5}
-
 const (
 	own       = "198.18.1.5"
 	own6      = "fd00::5"
@@ -53,8 +51,8 @@ func attacks() map[string][]byte {
 		"duplicate detection for another's":    eth(allNodes, mac, typeIP6, ip6("::", "ff02::1:ff00:1", unix.IPPROTO_ICMPV6, icmp6(135, ip(other6)))),
 		"an MLD query":                         eth(allNodes, mac, typeIP6, ip6(linkLocal, "ff02::1", unix.IPPROTO_ICMPV6, icmp6(130, make([]byte, 20)))),
 		"a DHCPv6 server's reply":              eth(allNodes, mac, typeIP6, ip6(linkLocal, "fe80::1", unix.IPPROTO_UDP, udp(547, 546, nil))),
-		"a BPDU":                               eth([]byte{1, 0x80, 0xc2, 0, 0, 0}, mac, 38, []byte{0x42, 0x42, 3, 0, 0, 0, 0}),
-		"a PVST BPDU":                          eth([]byte{1, 0, 0x0c, 0xcc, 0xcc, 0xcd}, mac, 50, []byte{0xaa, 0xaa, 3, 0, 0, 0x0c, 1, 0x0b}),
+		"a BPDU":                               eth(stp, mac, 38, []byte{0x42, 0x42, 3, 0, 0, 0, 0}),
+		"a PVST BPDU":                          eth(pvst, mac, 50, []byte{0xaa, 0xaa, 3, 0, 0, 0x0c, 1, 0x0b}),
 		"a tagged frame":                       eth(broadcast, mac, 0x8100, []byte{0, 20, 8, 6}, arpPacket(1, mac, own, other)),
 		"a priority tag":                       eth(broadcast, mac, 0x8100, []byte{0xe0, 0, 8, 6}, arpPacket(1, mac, own, other)),
 		"a double tag":                         eth(broadcast, mac, 0x88a8, []byte{0, 1, 0x81, 0, 0, 20, 8, 6}, arpPacket(1, mac, own, other)),

@@ -30,9 +30,11 @@ type load struct {
 func ether(offset, length uint32) load {
 	return load{expr.PayloadBaseLLHeader, offset, length}
 }
+
 func network(offset, length uint32) load {
 	return load{expr.PayloadBaseNetworkHeader, offset, length}
 }
+
 func transport(offset, length uint32) load {
 	return load{expr.PayloadBaseTransportHeader, offset, length}
 }

@@ -2,15 +2,18 @@ package guard_test
 
 import (
 	"encoding/binary"
-	"net"
 	"net/netip"
 )
 
-var (
-	broadcast = net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	allNodes  = net.HardwareAddr{0x33, 0x33, 0, 0, 0, 1}
-	gateway   = net.HardwareAddr{0xf0, 0, 0, 0, 0, 1}
-	victim    = net.HardwareAddr{0xf0, 0, 0, 0, 0, 2}
+// MACs, as they stand in a frame.
+const (
+	mac       = "\x02\x00\x00\x00\x00\x05"
+	broadcast = "\xff\xff\xff\xff\xff\xff"
+	allNodes  = "\x33\x33\x00\x00\x00\x01"
+	gateway   = "\xf0\x00\x00\x00\x00\x01"
+	victim    = "\xf0\x00\x00\x00\x00\x02"
+	stp       = "\x01\x80\xc2\x00\x00\x00"
+	pvst      = "\x01\x00\x0c\xcc\xcc\xcd"
 )
 
 // EtherTypes.
@@ -20,8 +23,8 @@ const (
 	typeIP6 = 0x86dd
 )
 
-func eth(dst, src net.HardwareAddr, etherType uint16, payload ...[]byte) []byte {
-	frame := append(append([]byte{}, dst...), src...)
+func eth(dst, src string, etherType uint16, payload ...[]byte) []byte {
+	frame := []byte(dst + src)
 	frame = binary.BigEndian.AppendUint16(frame, etherType)
 	for _, p := range payload {
 		frame = append(frame, p...)
@@ -29,7 +32,7 @@ func eth(dst, src net.HardwareAddr, etherType uint16, payload ...[]byte) []byte 
 	return frame
 }
 
-func arpPacket(operation byte, senderMAC net.HardwareAddr, sender, target string) []byte {
+func arpPacket(operation byte, senderMAC, sender, target string) []byte {
 	b := append([]byte{0, 1, 8, 0, 6, 4, 0, operation}, senderMAC...)
 	b = append(b, ip(sender)...)
 	b = append(b, make([]byte, 6)...)
@@ -65,7 +68,7 @@ func udp(sport, dport uint16, payload []byte) []byte {
 }
 
 // bootp builds a BOOTP header of 240 bytes, magic cookie included.
-func bootp(op byte, chaddr net.HardwareAddr, ciaddr, giaddr string) []byte {
+func bootp(op byte, chaddr, ciaddr, giaddr string) []byte {
 	b := make([]byte, 240)
 	b[0], b[1], b[2] = op, 1, 6
 	copy(b[12:], ip(ciaddr))

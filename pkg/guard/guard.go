@@ -1,6 +1,6 @@
 // Package guard ties a port to its MAC and its addresses: one nftables table of
 // the family bridge, "podlan", whose cost does not depend on the number of
-// ports. Ports whose name begins with pod.HostEndPrefix are closed unless they
+// ports. Ports whose name begins with rtnl.HostEndPrefix are closed unless they
 // have elements in its sets. It touches that table only.
 package guard
 
@@ -16,7 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
-	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -54,7 +53,7 @@ func (g *Guard) Add(ctx context.Context, p Port) error { return g.Set(ctx, Port{
 // Set replaces old, as known by its name, by next, in one batch: there is no
 // moment with neither and none with both. Errors as Add.
 func (g *Guard) Set(ctx context.Context, old, next Port) error {
-	if err := next.check(pod.HostEndPrefix); err != nil {
+	if err := next.check(); err != nil {
 		return err
 	}
 	return g.locked(ctx, func(s *session) error {
@@ -78,7 +77,7 @@ func (g *Guard) Remove(ctx context.Context, p Port) error {
 		if err != nil {
 			return err
 		}
-		if p.check(pod.HostEndPrefix) == nil {
+		if p.check() == nil {
 			gone = append(gone, p)
 		}
 		err = s.batch(func(c *nftables.Conn) error { return take(c, gone) })
@@ -124,7 +123,7 @@ func (g *Guard) Ports(ctx context.Context) ([]Port, error) {
 // somebody else flushed or changed it.
 func (g *Guard) Replace(ctx context.Context, ports []Port) error {
 	for _, p := range ports {
-		if err := p.check(pod.HostEndPrefix); err != nil {
+		if err := p.check(); err != nil {
 			return err
 		}
 	}

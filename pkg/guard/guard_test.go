@@ -32,6 +32,7 @@ func port(number int) guard.Port {
 }
 
 func newGuard(t *testing.T) (*guard.Guard, *rtnltest.Netns) {
+	t.Helper()
 	n := rtnltest.New(t)
 	g := guard.New(n.Handle, t.TempDir())
 	t.Cleanup(g.Close)

@@ -39,7 +39,7 @@ func newLAN(t *testing.T, name string) *lan {
 	l.guard = guard.New(l.node.Handle, t.TempDir())
 	t.Cleanup(l.guard.Close)
 	l.port = guard.Port{
-		Name: name, MAC: net.HardwareAddr{2, 0, 0, 0, 0, 5},
+		Name: name, MAC: net.HardwareAddr(mac),
 		Addrs: []netip.Addr{netip.MustParseAddr("198.18.1.5"), netip.MustParseAddr("fd00::5")},
 	}
 	spec := pod.Spec{HostEnd: name, Netns: l.pod.Path, IfName: "eth0", MAC: l.port.MAC, BridgeMTU: 1500}

@@ -6,11 +6,13 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/podlan/podlan/pkg/rtnl"
 )
 
 // Port is what a port may send.
 type Port struct {
-	// Name is the host end's: it begins with pod.HostEndPrefix.
+	// Name is the host end's: it begins with rtnl.HostEndPrefix.
 	Name string
 	MAC  net.HardwareAddr
 	// Addrs are the port's addresses of both families. The IPv6 link-local
@@ -85,10 +87,10 @@ func (p Port) addrs() []netip.Addr {
 	return slices.Compact(addrs)
 }
 
-func (p Port) check(prefix string) error {
+func (p Port) check() error {
 	switch {
-	case !strings.HasPrefix(p.Name, prefix) || len(p.Name) >= nameSize:
-		return fmt.Errorf("guard: port %q: the name has to begin with %s and have at most %d bytes", p.Name, prefix, nameSize-1)
+	case !strings.HasPrefix(p.Name, rtnl.HostEndPrefix) || len(p.Name) >= nameSize:
+		return fmt.Errorf("guard: port %q: the name has to begin with %s and have at most %d bytes", p.Name, rtnl.HostEndPrefix, nameSize-1)
 	case len(p.MAC) != 6:
 		return fmt.Errorf("guard: port %s: MAC %q has to have 6 bytes", p.Name, p.MAC)
 	case len(p.note()) > maxNote:

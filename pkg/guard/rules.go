@@ -4,7 +4,7 @@ import (
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
-	"github.com/podlan/podlan/pkg/pod"
+	"github.com/podlan/podlan/pkg/rtnl"
 )
 
 // version is the ruleset's; it is part of the name of the set of ports, so that
@@ -61,7 +61,7 @@ func fromPod() rules {
 	const in = expr.MetaKeyIIFNAME
 	etherType := ether(12, 2)
 	return rules{
-		rule(isNoPod(in, pod.HostEndPrefix), accept()),
+		rule(isNoPod(in, rtnl.HostEndPrefix), accept()),
 		rule(ether(6, 6).notIn(setMAC), drop(dropMAC)),
 		rule(etherType.is(0x08, 0x00), jump(chainIP4)),
 		rule(etherType.is(0x08, 0x06), jump(chainARP)),
@@ -163,7 +163,7 @@ func ip6Any() rules {
 // towardsPod: DHCP replies reach only a port that has a client; another's kernel
 // would answer the server with an ICMP error.
 func towardsPod() rules {
-	return rules{rule(isPod(expr.MetaKeyOIFNAME, pod.HostEndPrefix), isIPv4(), carries(unix.IPPROTO_UDP), transport(2, 2).is(0, 68), jump(chainToPod))}
+	return rules{rule(isPod(expr.MetaKeyOIFNAME, rtnl.HostEndPrefix), isIPv4(), carries(unix.IPPROTO_UDP), transport(2, 2).is(0, 68), jump(chainToPod))}
 }
 
 func dhcpToPod() rules {

@@ -9,7 +9,6 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
-	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/statefile"
 )
 
@@ -124,7 +123,7 @@ func (s *session) reinstall(without string, next Port) error {
 	}
 	ports := []Port{next}
 	for _, p := range stood {
-		if p.Name != next.Name && p.Name != without && p.check(pod.HostEndPrefix) == nil {
+		if p.Name != next.Name && p.Name != without && p.check() == nil {
 			ports = append(ports, p)
 		}
 	}

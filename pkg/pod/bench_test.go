@@ -22,6 +22,7 @@ func BenchmarkSteps(b *testing.B) {
 }
 
 func benchmark(b *testing.B, ports int) {
+	b.Helper()
 	ctx := context.Background()
 	node, end := rtnltest.New(b), rtnltest.New(b)
 	g := guard.New(node.Handle, b.TempDir())

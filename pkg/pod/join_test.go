@@ -58,14 +58,17 @@ func TestWaitForwardingNamesWhatKeepsThePort(t *testing.T) {
 		says   []string
 	}{
 		"a bridge that is down": {func(t *testing.T, s *site) {
+			t.Helper()
 			if err := s.node.SetDown(s.bridge); err != nil {
 				t.Fatal(err)
 			}
 		}, []string{"lan0", "ip link set lan0 up"}},
 		"spanning tree": {func(t *testing.T, s *site) {
+			t.Helper()
 			s.node.STP(t, "lan0")
 		}, []string{"lan0", "STP", "forward_delay", "15s", "budget"}},
 		"no carrier": {func(t *testing.T, s *site) {
+			t.Helper()
 			if err := s.pod.SetDown(s.pod.Must(t, "eth0").Attrs().Index); err != nil {
 				t.Fatal(err)
 			}
@@ -111,28 +114,44 @@ func TestWaitForwardingEndsWhenThePortIsGone(t *testing.T) {
 }
 
 func TestVerifyNamesTheFirstDifference(t *testing.T) {
-	index := func(t *testing.T, n *rtnltest.Netns, name string) int { return n.Must(t, name).Attrs().Index }
+	index := func(t *testing.T, n *rtnltest.Netns, name string) int {
+		t.Helper()
+		return n.Must(t, name).Attrs().Index
+	}
 	tests := map[string]struct {
 		change func(*testing.T, *site) error
 		says   string
 	}{
-		"nothing":          {func(*testing.T, *site) error { return nil }, ""},
-		"no port":          {func(_ *testing.T, s *site) error { return pod.Delete(s.node.Handle, s.spec.HostEnd) }, "no such link"},
-		"no bridge's port": {func(t *testing.T, s *site) error { return s.node.SetNoMaster(index(t, s.node, s.spec.HostEnd)) }, "no port of lan0"},
-		"host end down":    {func(t *testing.T, s *site) error { return s.node.SetDown(index(t, s.node, s.spec.HostEnd)) }, "up is false"},
+		"nothing": {func(*testing.T, *site) error { return nil }, ""},
+		"no port": {func(_ *testing.T, s *site) error { return pod.Delete(s.node.Handle, s.spec.HostEnd) }, "no such link"},
+		"no bridge's port": {func(t *testing.T, s *site) error {
+			t.Helper()
+			return s.node.SetNoMaster(index(t, s.node, s.spec.HostEnd))
+		}, "no port of lan0"},
+		"host end down": {func(t *testing.T, s *site) error {
+			t.Helper()
+			return s.node.SetDown(index(t, s.node, s.spec.HostEnd))
+		}, "up is false"},
 		"another MAC": {func(t *testing.T, s *site) error {
+			t.Helper()
 			return s.pod.SetMAC(index(t, s.pod, "eth0"), []byte{2, 0, 0, 0, 0, 9})
 		}, "02:00:00:00:00:09"},
 		"no address": {func(t *testing.T, s *site) error {
+			t.Helper()
 			addr, err := netlink.ParseAddr("198.18.1.1/16")
 			return errors.Join(err, s.pod.DelAddr(index(t, s.pod, "eth0"), addr))
 		}, "198.18.1.1/16"},
 		"no route": {func(t *testing.T, s *site) error {
+			t.Helper()
 			dst := cidr("0.0.0.0/0")
 			return s.pod.DelRoute(&netlink.Route{LinkIndex: index(t, s.pod, "eth0"), Dst: &dst})
 		}, "0.0.0.0/0 via 198.18.0.1"},
-		"another MTU": {func(t *testing.T, s *site) error { return s.pod.SetMTU(index(t, s.pod, "eth0"), 1300) }, "1300"},
+		"another MTU": {func(t *testing.T, s *site) error {
+			t.Helper()
+			return s.pod.SetMTU(index(t, s.pod, "eth0"), 1300)
+		}, "1300"},
 		"hairpin": {func(t *testing.T, s *site) error {
+			t.Helper()
 			return s.node.SetPortFlags(index(t, s.node, s.spec.HostEnd), rtnl.PortFlags{Hairpin: true})
 		}, "hairpin"},
 	}

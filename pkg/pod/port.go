@@ -21,7 +21,7 @@ import (
 
 // HostEndPrefix begins the name of every host end of ours, and of nothing
 // else: the guard is closed by default for it.
-const HostEndPrefix = "vethpl"
+const HostEndPrefix = rtnl.HostEndPrefix
 
 // Spec is a port to be made.
 type Spec struct {

@@ -188,11 +188,17 @@ func TestCreateRefuses(t *testing.T) {
 			hasCode(uint(leaseapi.CodeConfig)),
 		},
 		"an interface that the Pod has": {
-			func(t *testing.T, s *site) { s.lan.Cable(t, "other0", s.pod, "eth0") },
+			func(t *testing.T, s *site) {
+				t.Helper()
+				s.lan.Cable(t, "other0", s.pod, "eth0")
+			},
 			hasCode(uint(leaseapi.CodeInvalidEnv)),
 		},
 		"a host end that stands": {
-			func(t *testing.T, s *site) { s.node.Cable(t, s.spec.HostEnd, s.lan, "other0") },
+			func(t *testing.T, s *site) {
+				t.Helper()
+				s.node.Cable(t, s.spec.HostEnd, s.lan, "other0")
+			},
 			func(err error) bool { return errors.Is(err, fs.ErrExist) },
 		},
 		"a namespace that is gone": {

@@ -9,6 +9,7 @@ import (
 type stopwatch map[string]time.Duration
 
 func (s stopwatch) step(b *testing.B) func(string, func() error) {
+	b.Helper()
 	return func(name string, fn func() error) {
 		begin := time.Now()
 		if err := fn(); err != nil {
@@ -19,6 +20,7 @@ func (s stopwatch) step(b *testing.B) func(string, func() error) {
 }
 
 func (s stopwatch) report(b *testing.B) {
+	b.Helper()
 	for name, sum := range s {
 		b.ReportMetric(float64(sum.Microseconds())/float64(b.N), name+"-µs")
 	}

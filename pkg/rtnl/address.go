@@ -104,7 +104,7 @@ func writeSysctl(s Sysctl) error {
 	if err == nil && strings.TrimSpace(string(now)) == s.Value {
 		return nil
 	}
-	if err := os.WriteFile(path, []byte(s.Value), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(s.Value), 0o600); err != nil {
 		return fmt.Errorf("set sysctl %s to %s: %w", s.Path, s.Value, err)
 	}
 	return nil

@@ -32,7 +32,7 @@ const (
 	PortBlocking   = 4
 )
 
-// ErrNoPort: the link is a port of no bridge.
+// ErrNoPort says that the link is a port of no bridge.
 var ErrNoPort = errors.New("not a bridge port")
 
 // PortInfo is a link's place in its bridge.

@@ -10,7 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNotFound: there is no such link in the handle's namespace.
+// HostEndPrefix begins the name of every Pod's host end of ours, and of nothing
+// else. It stands here for those who must tell them from other ports.
+const HostEndPrefix = "vethpl"
+
+// ErrNotFound says that there is no such link in the handle's namespace.
 var ErrNotFound = errors.New("no such link")
 
 // Link returns the link of that name; ErrNotFound if there is none.

@@ -134,13 +134,16 @@ func TestABridgeWithoutUplinkKeepsItsMACAndMTUWhatsoeverJoins(t *testing.T) {
 func TestWhatAKilledPluginLeftIsFinishedOrRemoved(t *testing.T) {
 	tests := map[string]func(*testing.T, *rtnltest.Netns){
 		"a temporary bridge with the uplink": func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			index := n.Bridge(t, temporary("lan0"))
 			must(t, n.SetMaster(n.Must(t, "nic0").Attrs().Index, index))
 		},
 		"a bridge that is down": func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			must(t, n.SetDown(mustEnsure(t, n, Spec{Bridge: "lan0", Uplink: "nic0"}).Index))
 		},
 		"a bridge that lost its uplink": func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			mustEnsure(t, n, Spec{Bridge: "lan0", Uplink: "nic0"})
 			must(t, n.SetNoMaster(n.Must(t, "nic0").Attrs().Index))
 		},
@@ -171,27 +174,34 @@ func TestEnsureRefuses(t *testing.T) {
 		says    string
 	}{
 		"a bridge of others that is down": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			must(t, n.SetDown(n.Bridge(t, "lan0")))
 		}, Spec{Bridge: "lan0"}, down, "ip link set lan0 up"},
 		"a bridge that is none":       {nil, Spec{Bridge: "nic0"}, config, "veth"},
 		"an uplink that is not there": {nil, Spec{Bridge: "lan0", Uplink: "nic9"}, config, `key "uplink": "nic9"`},
 		"the loopback interface":      {nil, Spec{Bridge: "lan0", Uplink: "lo"}, config, "loopback"},
 		"a bridge as uplink": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			n.Bridge(t, "nic1")
 		}, Spec{Bridge: "lan0", Uplink: "nic1"}, config, "bridge itself"},
 		"a Pod's host end": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			n.Cable(t, "vethpl000000001", rtnltest.New(t), "eth0")
 		}, Spec{Bridge: "lan0", Uplink: "vethpl000000001"}, config, "host end"},
 		"an uplink of another bridge": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			must(t, n.SetMaster(n.Must(t, "nic0").Attrs().Index, n.Bridge(t, "lan1")))
 		}, spec, config, "lan1"},
 		"an uplink with the node's address": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			n.Address(t, "nic0", "198.18.0.3/16")
 		}, spec, config, "198.18.0.3/16"},
 		"an uplink outside a bridge of others": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			n.Bridge(t, "lan0")
 		}, spec, config, "ip link set nic0 master lan0"},
 		"a second uplink": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			mustEnsure(t, n, spec)
 			n.Cable(t, "nic1", rtnltest.New(t), "port1")
 		}, Spec{Bridge: "lan0", Uplink: "nic1"}, config, "loop"},
@@ -250,17 +260,24 @@ func TestReleaseRemovesOnlyWhatPodlanMadeAndNobodyUses(t *testing.T) {
 		stays   bool
 	}{
 		"made, with its uplink": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			mustEnsure(t, n, Spec{Bridge: "lan0", Uplink: "nic0"})
 		}, "lan0", false},
 		"made, without ports": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			mustEnsure(t, n, Spec{Bridge: "lan0"})
 		}, "lan0", false},
 		"made, with another port": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			seg := mustEnsure(t, n, Spec{Bridge: "lan0", Uplink: "nic0"})
 			must(t, n.SetMaster(n.Cable(t, "tap0", rtnltest.New(t), "eth0"), seg.Index))
 		}, "lan0", true},
-		"made by others": {func(t *testing.T, n *rtnltest.Netns) { n.Bridge(t, "lan0") }, "lan0", true},
+		"made by others": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
+			n.Bridge(t, "lan0")
+		}, "lan0", true},
 		"made, and renamed since": {func(t *testing.T, n *rtnltest.Netns) {
+			t.Helper()
 			seg := mustEnsure(t, n, Spec{Bridge: "lan0"})
 			must(t, n.SetDown(seg.Index))
 			must(t, n.SetName(seg.Index, "mine0"))

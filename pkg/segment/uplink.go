@@ -9,7 +9,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -28,7 +27,7 @@ func FindUplink(h *rtnl.Handle, bridge, named string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	ports, err := h.PortsExcept(link.Attrs().Index, pod.HostEndPrefix)
+	ports, err := h.PortsExcept(link.Attrs().Index, rtnl.HostEndPrefix)
 	if err != nil {
 		return "", err
 	}
@@ -39,7 +38,7 @@ func choose(bridge string, ports []netlink.Link) (string, error) {
 	var lan, foreign []string
 	for _, p := range ports {
 		name := p.Attrs().Name
-		if strings.HasPrefix(name, pod.HostEndPrefix) {
+		if strings.HasPrefix(name, rtnl.HostEndPrefix) {
 			continue
 		}
 		foreign = append(foreign, name)

@@ -7,7 +7,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 
-	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -38,7 +37,7 @@ func unfit(link netlink.Link) string {
 		return "it is the loopback interface"
 	case link.Type() == "bridge":
 		return "it is a bridge itself; name it with the key \"bridge\" instead"
-	case strings.HasPrefix(attrs.Name, pod.HostEndPrefix):
+	case strings.HasPrefix(attrs.Name, rtnl.HostEndPrefix):
 		return "it is a Pod's host end"
 	case attrs.EncapType != "ether":
 		return fmt.Sprintf("it is no Ethernet interface (%s)", attrs.EncapType)
