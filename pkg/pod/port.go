@@ -72,7 +72,13 @@ func Create(_ context.Context, h *rtnl.Handle, spec Spec) error {
 	if errors.Is(err, unix.EEXIST) {
 		return taken(h, spec)
 	}
-	return err
+	if err != nil || spec.Alias == "" {
+		return err
+	}
+	if err := h.ChangeNamed(spec.HostEnd, rtnl.Change{Alias: spec.Alias}); err != nil {
+		return errors.Join(err, h.Delete(spec.HostEnd))
+	}
+	return nil
 }
 
 func veth(spec Spec, netns int) *netlink.Veth {

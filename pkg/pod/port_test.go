@@ -166,11 +166,11 @@ func TestAFrameFromElsewhereDoesNotMoveThePodsEntry(t *testing.T) {
 
 func TestTheHostEndIsNamedAndMarkedSoThatNoBridgeChanges(t *testing.T) {
 	s := newSite(t)
-	s.spec.MTU = 1400
+	s.spec.MTU, s.spec.Alias = 1400, "an attachment"
 	s.attach(t, config(), pod.PortFlags{})
 	host, end := s.node.Must(t, s.spec.HostEnd).Attrs(), s.pod.Must(t, "eth0").Attrs()
-	if host.HardwareAddr[0] != 0xfe || host.MTU != 1500 || end.MTU != 1400 {
-		t.Errorf("host end %s, MTU %d; Pod end MTU %d", host.HardwareAddr, host.MTU, end.MTU)
+	if host.HardwareAddr[0] != 0xfe || host.MTU != 1500 || host.Alias != "an attachment" || end.MTU != 1400 {
+		t.Errorf("host end %s, MTU %d, %q; Pod end MTU %d", host.HardwareAddr, host.MTU, host.Alias, end.MTU)
 	}
 	addrs, err := s.node.Addrs(host.Index)
 	if err != nil || len(addrs) != 0 {

@@ -49,6 +49,16 @@ func (h *Handle) Change(index int, c Change) error {
 	return nil
 }
 
+// ChangeNamed is Change for a link known by its name, in one message too; it
+// cannot rename.
+func (h *Handle) ChangeNamed(name string, c Change) error {
+	c.Name = name
+	if err := h.Change(0, c); err != nil {
+		return fmt.Errorf("link %s: %w", name, err)
+	}
+	return nil
+}
+
 func (c Change) header(index int) *nl.IfInfomsg {
 	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	msg.Index = int32(index)
