@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/podlan/podlan/integration/lab"
+)
+
+// arena is the lab that both sides run in: one node whose administrator has
+// made a bridge, a LAN host, and the namespaces of as many Pods as are ever
+// attached. The namespaces are used again, so that the kernel is not busy with
+// removing those of one side while the other is measured.
+type arena struct {
+	scenario
+	opts   options
+	log    progress
+	phase  string
+	server *lab.Server
+	client *lab.Host
+	node   *lab.Node
+	pods   []*lab.Pod
+	both   []side
+}
+
+func newArena(l *lab.Lab, root string, s scenario, opts options, log progress) (*arena, error) {
+	a := &arena{scenario: s, opts: opts, log: log, server: l.Server(), client: l.Host("client")}
+	a.node = l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	for i := range max(s.serial, opts.burst) {
+		a.pods = append(a.pods, a.node.Pod(fmt.Sprintf("p%d", i+1)))
+	}
+	us, err := ours(a.node, root)
+	a.both = []side{us, theirs(a.node, root)}
+	return a, err
+}
+
+func (a *arena) logf(format string, args ...any) {
+	a.log.logf("%s: "+format, append([]any{a.phase}, args...)...)
+}
+
+// sides returns the sides that run: both unless only names one.
+func (a *arena) sides(only string) []side {
+	var wanted []side
+	for _, s := range a.both {
+		if only == "" || only == s.name {
+			wanted = append(wanted, s)
+		}
+	}
+	return wanted
+}
+
+// resetServer takes every lease from the server: what one side has leaked must
+// not slow the other down.
+func (a *arena) resetServer() {
+	a.server.Stop()
+	a.server.Forget()
+	a.server.Start()
+}
+
+// forgetPings makes a dnsmasq that pings ping the next address too: it leaves
+// that out when it has pinged six in the last 30 s, and so in a series of ADDs.
+func (a *arena) forgetPings() {
+	if a.ping {
+		a.server.Stop()
+		a.server.Start()
+	}
+}
+
+// leasesLeft counts what the server holds when releases have had their time.
+func (a *arena) leasesLeft() int {
+	deadline := time.Now().Add(settling)
+	for {
+		n := len(a.server.ActiveLeases())
+		if n == 0 || time.Now().After(deadline) {
+			return n
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+// answering counts the addresses that answer the LAN host.
+func (a *arena) answering(ctx context.Context, pods []*attachment) int {
+	var n atomic.Int64
+	var all sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for _, at := range pods {
+		all.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+			defer cancel()
+			if at.addr.IsValid() && a.client.Ping(ctx, at.addr) == nil {
+				n.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return int(n.Load())
+}

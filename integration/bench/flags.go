@@ -1,0 +1,57 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"time"
+)
+
+// options are the benchmark's flags.
+type options struct {
+	serial, pingSerial int
+	burst              int
+	rounds, pingRounds int
+	limit              time.Duration
+	only, json         string
+}
+
+func parseFlags(args []string) (options, error) {
+	var o options
+	flags := flag.NewFlagSet("bench", flag.ExitOnError)
+	flags.IntVar(&o.serial, "serial", 30, "how many ADDs, then DELs, one after another")
+	flags.IntVar(&o.pingSerial, "ping-serial", 10, "the same, each waiting for dnsmasq's ping")
+	flags.IntVar(&o.burst, "burst", 200, "how many ADDs, then DELs, at once")
+	flags.DurationVar(&o.limit, "serial-limit", time.Minute, "begin no more ADDs one after another when this has passed")
+	flags.IntVar(&o.rounds, "rounds", 3, "how often each side runs against dnsmasq --no-ping")
+	flags.IntVar(&o.pingRounds, "ping-rounds", 1, "how often each side runs against dnsmasq with its default ping")
+	flags.StringVar(&o.only, "only", "", "run one `side` only, "+podlan+" or "+reference+", without comparing")
+	flags.StringVar(&o.json, "json", "", "also write the results, every sample included, to this `file`")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	return o, o.validate()
+}
+
+// size is a flag's value and the least that makes sense.
+type size struct {
+	flag         string
+	value, least int
+}
+
+func (o options) validate() error {
+	for _, size := range []size{
+		{"serial", o.serial, 1},
+		{"ping-serial", o.pingSerial, 1},
+		{"burst", o.burst, 1},
+		{"rounds", o.rounds, 0},
+		{"ping-rounds", o.pingRounds, 0},
+	} {
+		if size.value < size.least {
+			return fmt.Errorf("-%s %d: at least %d is wanted", size.flag, size.value, size.least)
+		}
+	}
+	if o.only != "" && o.only != podlan && o.only != reference {
+		return fmt.Errorf("-only %s: %s or %s is wanted", o.only, podlan, reference)
+	}
+	return nil
+}
