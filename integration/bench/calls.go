@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"sync"
 	"time"
 )
@@ -11,17 +12,22 @@ const callLimit = 2 * time.Minute
 
 // serially makes the calls one after another, with prepare before each, as many
 // as begin within the limit: the reference's slow ones may take minutes each.
-func (a *arena) serially(pods []*attachment, prepare func(), call func(*attachment) error) series {
+func (a *arena) serially(
+	ctx context.Context, pods []*attachment, prepare func(), call func(*attachment, context.Context) error,
+) series {
 	var s series
 	first := time.Now()
 	for _, at := range pods {
+		if ctx.Err() != nil {
+			break
+		}
 		if time.Since(first) > a.opts.limit {
 			a.logf("%d of %d within %s", len(s.Millis), len(pods), a.opts.limit)
 			break
 		}
 		prepare()
 		begin := time.Now()
-		err := call(at)
+		err := call(at, ctx)
 		s.Millis = append(s.Millis, millis(time.Since(begin)))
 		if err != nil {
 			s.Failed++
@@ -32,7 +38,7 @@ func (a *arena) serially(pods []*attachment, prepare func(), call func(*attachme
 }
 
 // atOnce makes all calls at the same time.
-func (a *arena) atOnce(pods []*attachment, call func(*attachment) error) burst {
+func (a *arena) atOnce(ctx context.Context, pods []*attachment, call func(*attachment, context.Context) error) burst {
 	b := burst{series: series{Millis: make([]float64, len(pods))}}
 	errs := make([]error, len(pods))
 	start := make(chan struct{})
@@ -41,7 +47,7 @@ func (a *arena) atOnce(pods []*attachment, call func(*attachment) error) burst {
 	for i, at := range pods {
 		all.Go(func() {
 			<-start
-			errs[i] = call(at)
+			errs[i] = call(at, ctx)
 			b.Millis[i] = millis(time.Since(begin))
 		})
 	}

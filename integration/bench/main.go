@@ -28,7 +28,7 @@ func main() {
 
 func run(ctx context.Context, opts options) error {
 	r := report{Environment: describe(ctx), Burst: opts.burst}
-	log := newProgress(os.Stderr)
+	log := newProgress(ctx, os.Stderr)
 	for _, s := range scenarios(opts) {
 		rounds, err := s.run(ctx, opts, log)
 		if err != nil {

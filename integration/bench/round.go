@@ -57,8 +57,8 @@ func (a *arena) round(ctx context.Context, s side, name string) (round, error) {
 	if stopErr := d.Stop(); err == nil {
 		err = stopErr
 	}
-	if err == nil {
-		err = ctx.Err()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx) // whatever else went wrong did because of it
 	}
 	return r, err
 }
@@ -69,19 +69,19 @@ func (a *arena) turn(ctx context.Context, s side, name string, d daemon, r *roun
 	}
 	pods := a.attachments(s, name+"-serial", a.serial)
 	a.logf("%d ADDs, then %d DELs, one after another", len(pods), len(pods))
-	r.Add = a.serially(pods, a.forgetPings, func(at *attachment) error { return at.add(ctx) })
-	r.Del = a.serially(pods[:len(r.Add.Millis)], func() {}, func(at *attachment) error { return at.del(ctx) })
+	r.Add = a.serially(ctx, pods, a.forgetPings, (*attachment).add)
+	r.Del = a.serially(ctx, pods[:len(r.Add.Millis)], func() {}, (*attachment).del)
 
 	pods = a.attachments(s, name+"-burst", a.opts.burst)
 	a.logf("%d ADDs at once", len(pods))
-	r.BurstAdd = a.atOnce(pods, func(at *attachment) error { return at.add(ctx) })
+	r.BurstAdd = a.atOnce(ctx, pods, (*attachment).add)
 	if r.Held, err = usageOf(d.PID()); err != nil {
 		return err
 	}
 	a.logf("%d addresses: who answers?", len(pods))
 	r.Distinct, r.Answering = distinct(pods), a.answering(ctx, pods)
 	a.logf("%d DELs at once", len(pods))
-	r.BurstDel = a.atOnce(pods, func(at *attachment) error { return at.del(ctx) })
+	r.BurstDel = a.atOnce(ctx, pods, (*attachment).del)
 	r.Left = a.leasesLeft()
 	return nil
 }
