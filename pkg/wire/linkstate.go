@@ -1,0 +1,24 @@
+package wire
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/podlan/podlan/pkg/rtnl"
+)
+
+// LinkState tells, for status and error texts, whether the link is there, in the
+// calling thread's namespace, and whether it has carrier. A link that is set
+// down has none.
+func LinkState(name string) (present, carrier bool) {
+	h, err := rtnl.Here()
+	if err != nil {
+		return false, false
+	}
+	defer h.Close()
+	link, err := h.Link(name)
+	if err != nil {
+		return false, false
+	}
+	const both = unix.IFF_UP | unix.IFF_LOWER_UP
+	return true, link.Attrs().RawFlags&both == both
+}

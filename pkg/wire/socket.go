@@ -1,0 +1,103 @@
+package wire
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// receiveBuffer, in bytes, holds the replies to a full window of clients while
+// podland is busy with its disk.
+const receiveBuffer = 1 << 20
+
+// openSocket opens a packet socket on the link in the calling thread's
+// namespace. It is bound last, behind its filter, so that nothing slips in
+// unfiltered. The caller closes the file.
+func openSocket(name string, promiscuous bool) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return nil, fmt.Errorf("packet socket: %w", err)
+	}
+	if err := prepare(fd, name, promiscuous); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("packet socket on %s: %w", name, err)
+	}
+	// The descriptor does not block, so a reader waits in the runtime's poller
+	// and holds no thread.
+	return os.NewFile(uintptr(fd), "packet:"+name), nil
+}
+
+func prepare(fd int, name string, promiscuous bool) error {
+	index, err := linkIndex(fd, name)
+	if err != nil {
+		return err
+	}
+	if err := attach(fd, replies()); err != nil {
+		return err
+	}
+	if err := options(fd); err != nil {
+		return err
+	}
+	if promiscuous {
+		if err := joinPromiscuous(fd, index); err != nil {
+			return err
+		}
+	}
+	// ETH_P_ALL, since a socket for ETH_P_IP on a bridge's port hears nothing:
+	// the bridge takes the frame before that protocol's handlers.
+	addr := &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: index}
+	if err := unix.Bind(fd, addr); err != nil {
+		return fmt.Errorf("bind: %w", noLink(err))
+	}
+	return nil
+}
+
+// linkIndex asks in the namespace of the socket, whatever the thread's.
+func linkIndex(fd int, name string) (int, error) {
+	req, err := unix.NewIfreq(name)
+	if err != nil {
+		return 0, fmt.Errorf("name %q: %w", name, err)
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, req); err != nil {
+		return 0, fmt.Errorf("index: %w", noLink(err))
+	}
+	return int(req.Uint32()), nil
+}
+
+func options(fd int) error {
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1); err != nil {
+		return fmt.Errorf("PACKET_AUXDATA: %w", err)
+	}
+	// Linux 4.20. Before, the filter drops most of it: we send no replies.
+	err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_IGNORE_OUTGOING, 1)
+	if err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
+		return fmt.Errorf("PACKET_IGNORE_OUTGOING: %w", err)
+	}
+	// FORCE passes net.core.rmem_max and takes CAP_NET_ADMIN.
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, receiveBuffer) == nil {
+		return nil
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer); err != nil {
+		return fmt.Errorf("SO_RCVBUF: %w", err)
+	}
+	return nil
+}
+
+// joinPromiscuous keeps the NIC promiscuous for as long as the socket is open: a
+// VLAN-filtering bridge may have taken it out of that (Linux 3.16), and replies
+// go to the Pods' MACs.
+func joinPromiscuous(fd, index int) error {
+	mreq := &unix.PacketMreq{Ifindex: int32(index), Type: unix.PACKET_MR_PROMISC}
+	if err := unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, mreq); err != nil {
+		return fmt.Errorf("promiscuous mode: %w", noLink(err))
+	}
+	return nil
+}
+
+// networkOrder returns a 16-bit number as the kernel wants it in a sockaddr_ll.
+func networkOrder(v uint16) uint16 {
+	b := [2]byte{byte(v >> 8), byte(v)}
+	return nativeUint16(b[:])
+}
