@@ -66,6 +66,7 @@ func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.Cmd
 		IP:     ipConfig(n.conf, prev),
 		Flags:  portFlags(n.conf),
 		Bridge: rec.Bridge,
+		Down:   n.conf.NoPodEnd,
 	})
 }
 

@@ -61,7 +61,7 @@ func (n *node) recordOf(key attachment.Key) (attachment.Record, error) {
 	case err == nil:
 		return rec, nil
 	case errors.Is(err, fs.ErrNotExist):
-		return attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), IPAM: n.conf.IPAM}, nil
+		return attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), IPAM: n.conf.IPAM, Guard: n.conf.Guard}, nil
 	}
 	return rec, types.NewError(types.ErrIOFailure, err.Error(), "")
 }

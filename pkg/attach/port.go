@@ -153,9 +153,5 @@ func (a *add) announce(ctx context.Context) error {
 	if len(a.rec.Addrs) == 0 {
 		return nil
 	}
-	var addrs []netip.Addr
-	for _, prefix := range a.rec.Addrs {
-		addrs = append(addrs, prefix.Addr())
-	}
-	return pod.Announce(ctx, a.links, a.segment.Bridge, a.mac, addrs)
+	return pod.AnnounceFromPod(ctx, a.args.Netns, a.args.IfName, a.mac)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/podlan/podlan/pkg/statefile"
@@ -64,6 +65,12 @@ func (s *Store) All() ([]Record, error) {
 		return nil
 	})
 	return all, err
+}
+
+// Empty tells whether there is no attachment on the node at all.
+func (s *Store) Empty() bool {
+	entries, err := os.ReadDir(s.dir.Path())
+	return err == nil && len(entries) == 0
 }
 
 // Lock takes the attachment's lock, which every verb holds from start to end.

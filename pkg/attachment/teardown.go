@@ -39,16 +39,21 @@ func (t Teardown) CloseUp(rec Record) error {
 // Remove takes away everything that the record names, at last the record. The
 // address is not its business: IPAM's, or podland's.
 func (t Teardown) Remove(ctx context.Context, rec Record) error {
+	// The guard closes the port, so it may go first; the link's end then hides
+	// the kernel's wait for what the guard removed.
 	err := errors.Join(
-		pod.Delete(t.Links, rec.HostEnd),
 		t.removeGuard(ctx, rec),
+		pod.Delete(t.Links, rec.HostEnd),
 		removeMasquerade(rec),
 		t.releaseBridge(ctx, rec),
 	)
 	if err != nil {
 		return fmt.Errorf("take down %s: %w", rec.Key, err)
 	}
-	return t.Store.Delete(rec.Key)
+	if err := t.Store.Delete(rec.Key); err != nil {
+		return err
+	}
+	return t.removeTable(ctx, rec)
 }
 
 func (t Teardown) removeGuard(ctx context.Context, rec Record) error {
@@ -56,6 +61,14 @@ func (t Teardown) removeGuard(ctx context.Context, rec Record) error {
 		return nil
 	}
 	return t.Guard.Remove(ctx, rec.GuardPort())
+}
+
+// removeTable leaves no rule behind once the last attachment is gone.
+func (t Teardown) removeTable(ctx context.Context, rec Record) error {
+	if !rec.Guard || !t.Store.Empty() {
+		return nil
+	}
+	return t.Guard.Uninstall(ctx, func() (bool, error) { return t.Store.Empty(), nil })
 }
 
 // GuardPort returns the record's port as the guard knows it.

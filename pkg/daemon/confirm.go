@@ -5,61 +5,66 @@ import (
 	"io/fs"
 
 	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/boottime"
+	"github.com/podlan/podlan/pkg/lease"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
-// verdict is what can be said of a pending lease.
-type verdict int
-
-const (
-	// unknown: not to be told; the lease is kept, doubt being in its favour.
-	unknown verdict = iota
-	confirmed
-	refuted
-)
-
 // byRecord asks the attachment's record: "ready" is podlan-bridge's word that
 // the ADD has finished.
-func byRecord(store *attachment.Store, key attachment.Key) verdict {
+func byRecord(store *attachment.Store, bootID string, key attachment.Key) lease.Verdict {
 	rec, err := store.Get(key)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return refuted
+		return lease.Refuted
 	case err != nil:
-		return unknown
-	case rec.State == attachment.Ready:
-		return confirmed
+		return lease.Wait
 	}
-	return refuted
+	switch attachment.FateOf(rec, bootID, boottime.Now()) {
+	case attachment.Abandoned:
+		return lease.Refuted
+	case attachment.Orphaned:
+		// No DEL has come for it; that may still happen, and then finds the
+		// lease. After a reboot it is nobody's.
+		if rec.BootID != bootID {
+			return lease.Refuted
+		}
+	case attachment.Alive:
+	}
+	if rec.State != attachment.Ready {
+		return lease.Wait
+	}
+	return lease.Confirmed
 }
 
 // byAddress asks the Pod's interface, for main plugins that are not ours.
-// Without Pod access it can only tell whether the namespace is still there.
-func byAddress(netns, ifName, address string) verdict {
+// Without Pod access it can only tell whether the namespace is still there;
+// doubt is in the lease's favour.
+func byAddress(netns, ifName, address string) lease.Verdict {
 	if _, err := pod.NetnsInode(netns); errors.Is(err, fs.ErrNotExist) {
-		return refuted
+		return lease.Refuted
 	}
 	h, err := rtnl.At(netns)
 	if err != nil {
-		return unknown
+		return lease.Confirmed
 	}
 	defer h.Close()
 	link, err := h.Link(ifName)
 	if errors.Is(err, rtnl.ErrNotFound) {
-		return refuted
+		return lease.Refuted
 	}
 	if err != nil {
-		return unknown
+		return lease.Confirmed
 	}
 	addrs, err := h.Addrs(link.Attrs().Index)
 	if err != nil {
-		return unknown
+		return lease.Confirmed
 	}
 	for _, a := range addrs {
 		if a.IPNet.String() == address {
-			return confirmed
+			return lease.Confirmed
 		}
 	}
-	return refuted
+	return lease.Refuted
 }

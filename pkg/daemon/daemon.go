@@ -18,8 +18,10 @@ import (
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/boottime"
 	"github.com/podlan/podlan/pkg/guard"
+	"github.com/podlan/podlan/pkg/lease"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/version"
 )
 
 // Config says where podland keeps things.
@@ -45,68 +47,83 @@ const shutdownTime = 3 * time.Second
 
 // Run serves until ctx ends. Leases outlive it: nothing is given back.
 func Run(ctx context.Context, cfg Config) error {
-	links, err := rtnl.Here()
+	d, err := open(cfg)
 	if err != nil {
 		return err
 	}
-	defer links.Close()
-	store, err := attachment.OpenStore(cfg.StateDir)
-	if err != nil {
-		return err
-	}
-	bootID, err := boottime.BootID()
-	if err != nil {
-		return err
-	}
-	keeper, metrics, err := newKeeper(cfg, store, links)
-	if err != nil {
-		return err
-	}
+	defer d.links.Close()
 	listener, err := listen(cfg.Socket)
 	if err != nil {
 		return err
 	}
-	rec := &reconciler{
-		stateDir: cfg.StateDir, bootID: bootID, store: store, leases: keeper, log: cfg.Log,
-		teardown: attachment.Teardown{Links: links, Guard: guard.New(links, attachment.LockDir(cfg.StateDir)), Store: store},
-	}
-	started := time.Now()
-	handler := &api{leases: keeper, pods: podAccess(), log: cfg.Log}
-	handler.status = func() leaseapi.Status { return status(cfg, started, keeper, handler.pods) }
-
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
-	all.Go(func() {
-		if err := keeper.Run(ctx); err != nil && ctx.Err() == nil {
-			cancel(fmt.Errorf("lease keeper: %w", err))
-		}
-	})
-	all.Go(func() { rec.run(ctx) })
-	serve := func(what string, l net.Listener, h http.Handler) {
+	part := func(what string, run func() error) {
 		all.Go(func() {
-			if err := serveHTTP(ctx, l, h); err != nil {
+			if err := run(); err != nil {
 				cancel(fmt.Errorf("%s: %w", what, err))
 			}
 		})
 	}
-	serve("API", listener, handler.handler())
+	part("lease keeper", func() error { return d.keeper.Run(ctx) })
+	part("reconciler", func() error { d.reconciler.run(ctx); return nil })
+	part("API", func() error { return serveHTTP(ctx, listener, d.api.handler()) })
 	if cfg.MetricsListen != "" {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.MetricsListen)
-		if err != nil {
-			cancel(nil)
-			all.Wait()
-			return fmt.Errorf("metrics: %w", err)
-		}
-		serve("metrics", l, metrics)
+		part("metrics", func() error { return serveMetrics(ctx, cfg.MetricsListen, d.metrics) })
 	}
-	cfg.Log.Info("podland serves", "socket", cfg.Socket, "state", cfg.StateDir, "podAccess", handler.pods, "leases", len(keeper.List()))
+	cfg.Log.Info("podland serves", "version", version.String(), "socket", cfg.Socket, "state", cfg.StateDir, "podAccess", d.api.pods)
 	<-ctx.Done()
 	all.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+// parts are podland's, put together and not yet running.
+type parts struct {
+	links      *rtnl.Handle
+	keeper     *lease.Keeper
+	reconciler *reconciler
+	api        *api
+	metrics    http.Handler
+}
+
+func open(cfg Config) (*parts, error) {
+	store, err := attachment.OpenStore(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	bootID, err := boottime.BootID()
+	if err != nil {
+		return nil, err
+	}
+	keeper, metrics, err := newKeeper(cfg, store, bootID)
+	if err != nil {
+		return nil, err
+	}
+	links, err := rtnl.Here()
+	if err != nil {
+		return nil, err
+	}
+	d := &parts{links: links, keeper: keeper, metrics: metrics}
+	d.api = &api{leases: keeper, pods: podAccess(), log: cfg.Log}
+	started := time.Now()
+	d.api.status = func() leaseapi.Status { return status(cfg, started, keeper, d.api.pods) }
+	d.reconciler = &reconciler{
+		stateDir: cfg.StateDir, bootID: bootID, store: store, leases: keeper, log: cfg.Log,
+		teardown: attachment.Teardown{Links: links, Guard: guard.New(links, attachment.LockDir(cfg.StateDir)), Store: store},
+	}
+	return d, nil
+}
+
+func serveMetrics(ctx context.Context, address string, h http.Handler) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if err != nil {
+		return err
+	}
+	return serveHTTP(ctx, l, h)
 }
 
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {

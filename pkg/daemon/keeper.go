@@ -1,0 +1,65 @@
+package daemon
+
+import (
+	"net/http"
+	"path/filepath"
+	"time"
+
+	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/lease"
+	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/version"
+	"github.com/podlan/podlan/pkg/wire"
+)
+
+// newKeeper puts a lease keeper on the node's own wires, and the metrics that
+// it counts for.
+func newKeeper(cfg Config, store *attachment.Store, bootID string) (*lease.Keeper, http.Handler, error) {
+	observer, metrics := newMetrics()
+	keeper, err := lease.New(lease.Config{
+		Dir:      filepath.Join(cfg.StateDir, "leases"),
+		Wire:     wires{},
+		BootID:   bootID,
+		Log:      cfg.Log,
+		Observer: observer,
+		Confirm: func(h lease.Held) lease.Verdict {
+			if h.Request.Confirm == leaseapi.ByAddress {
+				return byAddress(h.Request.Netns, h.Key.IfName, h.Lease.Address.String())
+			}
+			return byRecord(store, bootID, h.Key)
+		},
+	})
+	return keeper, metrics, err
+}
+
+// wires are the real ways to a server.
+type wires struct{}
+
+func (wires) Uplink(name string) (lease.Conn, error) { return conn(wire.OpenUplink(name)) }
+
+func (wires) Pod(netns, ifName string) (lease.Conn, error) { return conn(wire.OpenPod(netns, ifName)) }
+
+func (wires) Port(bridge string, mac wire.MAC) (lease.Conn, error) {
+	return conn(wire.OpenPort(bridge, mac))
+}
+
+func (wires) State(name string) (present, carrier bool) { return wire.LinkState(name) }
+
+// conn keeps a nil *wire.Conn from becoming a lease.Conn that is not nil.
+func conn(c *wire.Conn, err error) (lease.Conn, error) {
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func status(cfg Config, started time.Time, keeper *lease.Keeper, pods bool) leaseapi.Status {
+	s := leaseapi.Status{
+		Version: version.String(), StartedAt: started, StateDir: cfg.StateDir, PodAccess: pods,
+		Leases: map[leaseapi.State]int{}, Segments: keeper.Segments(),
+	}
+	for _, l := range keeper.List() {
+		s.Leases[l.State]++
+	}
+	return s
+}

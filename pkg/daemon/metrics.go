@@ -1,0 +1,55 @@
+package daemon
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics are what Prometheus is told; it implements lease.Observer.
+type metrics struct {
+	messages  *prometheus.CounterVec
+	malformed prometheus.Counter
+	acquired  prometheus.Histogram
+	leases    *prometheus.CounterVec
+}
+
+func newMetrics() (*metrics, http.Handler) {
+	m := &metrics{
+		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "podlan_dhcp_messages_total", Help: "DHCP messages by direction and type.",
+		}, []string{"direction", "type"}),
+		malformed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "podlan_dhcp_malformed_total", Help: "Datagrams to port 68 that were no DHCP reply.",
+		}),
+		acquired: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "podlan_lease_acquire_seconds", Help: "Time from an ADD's request to the server's grant.",
+			Buckets: []float64{.005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30},
+		}),
+		leases: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "podlan_lease_events_total", Help: "What became of leases.",
+		}, []string{"event"}),
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(m.messages, m.malformed, m.acquired, m.leases)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	return m, mux
+}
+
+func (m *metrics) Sent(kind string)     { m.messages.WithLabelValues("sent", kind).Inc() }
+func (m *metrics) Received(kind string) { m.messages.WithLabelValues("received", kind).Inc() }
+func (m *metrics) Malformed()           { m.malformed.Inc() }
+
+func (m *metrics) Acquired(took time.Duration) {
+	m.acquired.Observe(took.Seconds())
+	m.leases.WithLabelValues("acquired").Inc()
+}
+
+func (m *metrics) Failed()         { m.leases.WithLabelValues("failed").Inc() }
+func (m *metrics) Extended()       { m.leases.WithLabelValues("extended").Inc() }
+func (m *metrics) Lost()           { m.leases.WithLabelValues("lost").Inc() }
+func (m *metrics) Released()       { m.leases.WithLabelValues("released").Inc() }
+func (m *metrics) Readopted(n int) { m.leases.WithLabelValues("readopted").Add(float64(n)) }

@@ -1,0 +1,34 @@
+package lease
+
+import "time"
+
+// Observer counts, for metrics. Its methods are called by the keeper's own
+// goroutine and must not block.
+type Observer interface {
+	// Sent and Received count messages by type, as RFC 2131 names them.
+	Sent(kind string)
+	Received(kind string)
+	// Malformed counts what was no DHCP reply.
+	Malformed()
+	// Acquired is told how long a lease took, Failed that none was got.
+	Acquired(took time.Duration)
+	Failed()
+	// Extended, Lost, Released and Readopted count what became of leases.
+	Extended()
+	Lost()
+	Released()
+	Readopted(n int)
+}
+
+// nobody observes nothing.
+type nobody struct{}
+
+func (nobody) Sent(string)            {}
+func (nobody) Received(string)        {}
+func (nobody) Malformed()             {}
+func (nobody) Acquired(time.Duration) {}
+func (nobody) Failed()                {}
+func (nobody) Extended()              {}
+func (nobody) Lost()                  {}
+func (nobody) Released()              {}
+func (nobody) Readopted(int)          {}
