@@ -25,7 +25,7 @@ func TestALeaseCountsFromWhenItsRequestWasSent(t *testing.T) {
 		t.Fatalf("no lease: %+v in %s", out, c.State())
 	}
 	want := dhcp4.Lease{
-		Address: netip.PrefixFrom(leased, 24), Server: serverIP, ServerMAC: serverMAC,
+		Address: netip.PrefixFrom(leased(), 24), Server: serverIP(), ServerMAC: serverMAC(),
 		Router: netip.MustParseAddr("192.0.2.254"),
 		Routes: []dhcp4.Route{{
 			Dst: netip.MustParsePrefix("0.0.0.0/0"), GW: netip.MustParseAddr("192.0.2.254"),
@@ -51,9 +51,9 @@ func TestDiscoverIsSentAgainAfter4To64Seconds(t *testing.T) {
 	if lastSecs < 1 {
 		t.Errorf("secs is %d, at least 1 wanted", lastSecs)
 	}
-	for _, want := range []time.Duration{4, 8, 16, 32, 64, 64, 64} {
+	for _, want := range []int{4, 8, 16, 32, 64, 64, 64} {
 		wait := c.Deadline() - now
-		if off := (wait - want*time.Second).Abs(); off > time.Second {
+		if off := (wait - time.Duration(want)*time.Second).Abs(); off > time.Second {
 			t.Errorf("waits %s, %d s give or take one wanted", wait, want)
 		}
 		if out := c.Tick(c.Deadline() - 1); len(out.Send) != 0 {
@@ -92,13 +92,13 @@ func TestOffersThatCannotBeUsedAreRefusedWithTheReason(t *testing.T) {
 		addr netip.Addr
 		opts options
 	}{
-		"no server identifier":          {leased, generous().with(54, nil)},
-		"server identifier of zeros":    {leased, generous().with(54, make([]byte, 4))},
-		"no lease time":                 {leased, generous().with(51, nil)},
-		"lease time of zero":            {leased, generous().with(51, make([]byte, 4))},
-		"lease time of three bytes":     {leased, generous().with(51, []byte{1, 2, 3})},
-		"mask with holes":               {leased, generous().with(1, b4("255.0.255.0"))},
-		"mask of zeros":                 {leased, generous().with(1, b4("0.0.0.0"))},
+		"no server identifier":          {leased(), generous().with(54, nil)},
+		"server identifier of zeros":    {leased(), generous().with(54, make([]byte, 4))},
+		"no lease time":                 {leased(), generous().with(51, nil)},
+		"lease time of zero":            {leased(), generous().with(51, make([]byte, 4))},
+		"lease time of three bytes":     {leased(), generous().with(51, []byte{1, 2, 3})},
+		"mask with holes":               {leased(), generous().with(1, b4("255.0.255.0"))},
+		"mask of zeros":                 {leased(), generous().with(1, b4("0.0.0.0"))},
 		"no address":                    {netip.IPv4Unspecified(), generous()},
 		"multicast address":             {netip.MustParseAddr("224.0.0.9"), generous()},
 		"loopback address":              {netip.MustParseAddr("127.0.0.9"), generous()},
@@ -106,8 +106,8 @@ func TestOffersThatCannotBeUsedAreRefusedWithTheReason(t *testing.T) {
 		"class E address":               {netip.MustParseAddr("250.0.0.1"), generous()},
 		"the subnet's broadcast":        {netip.MustParseAddr("192.0.2.255"), generous()},
 		"the subnet's own address":      {netip.MustParseAddr("192.0.2.0"), generous()},
-		"another client-id (RFC 6842)":  {leased, generous().with(61, []byte{1, 1})},
-		"an empty client-id (RFC 6842)": {leased, generous().with(61, []byte{})},
+		"another client-id (RFC 6842)":  {leased(), generous().with(61, []byte{1, 1})},
+		"an empty client-id (RFC 6842)": {leased(), generous().with(61, []byte{})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, now := in(t, dhcp4.Selecting)
@@ -170,8 +170,8 @@ func TestInitRebootAsksOnceThenDiscovers(t *testing.T) {
 		t.Fatalf("%s sent, REQUEST wanted", got)
 	}
 	m := sent(t, only(t, c.Tick(c.Deadline())))
-	if m.MessageType() != dhcpv4.MessageTypeDiscover || !m.RequestedIPAddress().Equal(leased.AsSlice()) {
-		t.Errorf("%s for %s sent, DISCOVER for %s wanted", m.MessageType(), m.RequestedIPAddress(), leased)
+	if m.MessageType() != dhcpv4.MessageTypeDiscover || !m.RequestedIPAddress().Equal(leased().AsSlice()) {
+		t.Errorf("%s for %s sent, DISCOVER for %s wanted", m.MessageType(), m.RequestedIPAddress(), leased())
 	}
 }
 

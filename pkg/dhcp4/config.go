@@ -96,8 +96,12 @@ func domain(raw []byte) string {
 	return name
 }
 
-// search reads option 119 (RFC 3397).
+// search reads option 119 (RFC 3397). Its names may share parts, so that a few
+// bytes can stand for many: one longer than any message of ours is left alone.
 func search(raw []byte) []string {
+	if len(raw) > maxMessage {
+		return nil
+	}
 	labels, err := rfc1035label.FromBytes(raw)
 	if err != nil {
 		return nil

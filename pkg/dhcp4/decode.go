@@ -106,8 +106,7 @@ func collect(opts dhcpv4.Options, field []byte) {
 			return // cut off
 		}
 		end := 2 + int(field[1])
-		// The three-index slice keeps append from writing into the packet.
-		opts[code] = append(opts[code][:len(opts[code]):len(opts[code])], field[2:end]...)
+		opts[code] = append(opts[code], field[2:end]...)
 		field = field[end:]
 	}
 }

@@ -109,11 +109,11 @@ func TestANAK(t *testing.T) {
 		t.Run("in "+state.String()+" leads to DISCOVER at once", func(t *testing.T) {
 			c, now := in(t, state)
 			old := c.XID()
-			out := c.Handle(now, nak(t, c, options{54: serverIP.AsSlice(), 56: []byte("wrong\nnetwork\x00")}))
+			out := c.Handle(now, nak(t, c, options{54: serverIP().AsSlice(), 56: []byte("wrong\nnetwork\x00")}))
 			if out.Change != change || only(t, out).Type != dhcpv4.MessageTypeDiscover || c.XID() == old {
 				t.Errorf("%+v", out)
 			}
-			if nak := c.Counts().NAK; !strings.Contains(nak, serverIP.String()) || !strings.Contains(nak, `wrong\nnetwork`) {
+			if nak := c.Counts().NAK; !strings.Contains(nak, serverIP().String()) || !strings.Contains(nak, `wrong\nnetwork`) {
 				t.Errorf("the server's words are not told safely: %q", nak)
 			}
 		})
@@ -140,7 +140,7 @@ func TestNAKsInARowSlowTheClientDown(t *testing.T) {
 	var waits []time.Duration
 	for range 7 {
 		c.Handle(now, offer(t, c, generous()))
-		out := c.Handle(now, nak(t, c, options{54: serverIP.AsSlice()}))
+		out := c.Handle(now, nak(t, c, options{54: serverIP().AsSlice()}))
 		if len(out.Send) == 0 {
 			waits = append(waits, (c.Deadline() - now).Round(2*time.Second))
 			now = c.Deadline()
@@ -160,11 +160,12 @@ func TestNAKsInARowSlowTheClientDown(t *testing.T) {
 func TestALostAddressIsTheOnlyOneTaken(t *testing.T) {
 	other := netip.MustParseAddr("192.0.2.77")
 	lost := func(t *testing.T, p dhcp4.Params) (*dhcp4.Client, time.Duration) {
+		t.Helper()
 		c := dhcp4.Adopt(p, rng(), held(t))
 		now := boot + time.Hour
 		m := sent(t, only(t, c.Tick(now)))
-		if !m.RequestedIPAddress().Equal(leased.AsSlice()) {
-			t.Errorf("DISCOVER asks for %s, %s wanted", m.RequestedIPAddress(), leased)
+		if !m.RequestedIPAddress().Equal(leased().AsSlice()) {
+			t.Errorf("DISCOVER asks for %s, %s wanted", m.RequestedIPAddress(), leased())
 		}
 		return c, now
 	}

@@ -50,7 +50,7 @@ type Route struct {
 }
 
 // Infinite reports whether the lease never ends.
-func (l *Lease) Infinite() bool { return l.Expiry == Never }
+func (l Lease) Infinite() bool { return l.Expiry == Never }
 
 // Shift returns the lease with its times moved by d, for a clock that was
 // started anew.

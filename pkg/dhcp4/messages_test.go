@@ -17,16 +17,26 @@ func TestEachMessageIsAsTheRFCWantsIt(t *testing.T) {
 		all       = netip.MustParseAddr("255.255.255.255")
 		broadcast = dhcp4.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 	)
-	start := func(t *testing.T) dhcp4.Output { return dhcp4.New(params(), rng()).Start(boot) }
-	select_ := func(t *testing.T) dhcp4.Output {
+	start := func(*testing.T) dhcp4.Output { return dhcp4.New(params(), rng()).Start(boot) }
+	choose := func(t *testing.T) dhcp4.Output {
+		t.Helper()
 		c, now := in(t, dhcp4.Selecting)
 		return c.Handle(now, offer(t, c, generous()))
 	}
-	reboot := func(t *testing.T) dhcp4.Output { return dhcp4.New(params(), rng()).Reboot(boot, held(t)) }
-	extend := func(passed time.Duration) func(t *testing.T) dhcp4.Output {
-		return func(t *testing.T) dhcp4.Output { return bound(t, generous()).Tick(boot + passed) }
+	reboot := func(t *testing.T) dhcp4.Output {
+		t.Helper()
+		return dhcp4.New(params(), rng()).Reboot(boot, held(t))
 	}
-	release := func(t *testing.T) dhcp4.Output { return bound(t, generous()).Release() }
+	extend := func(passed time.Duration) func(t *testing.T) dhcp4.Output {
+		return func(t *testing.T) dhcp4.Output {
+			t.Helper()
+			return bound(t, generous()).Tick(boot + passed)
+		}
+	}
+	release := func(t *testing.T) dhcp4.Output {
+		t.Helper()
+		return bound(t, generous()).Release()
+	}
 	for name, tc := range map[string]struct {
 		make                      func(*testing.T) dhcp4.Output
 		kind                      dhcpv4.MessageType
@@ -36,11 +46,11 @@ func TestEachMessageIsAsTheRFCWantsIt(t *testing.T) {
 		requested, server, asking bool
 	}{
 		"DISCOVER":            {start, dhcpv4.MessageTypeDiscover, none, all, broadcast, none, false, false, true},
-		"REQUEST, SELECTING":  {select_, dhcpv4.MessageTypeRequest, none, all, broadcast, none, true, true, true},
+		"REQUEST, SELECTING":  {choose, dhcpv4.MessageTypeRequest, none, all, broadcast, none, true, true, true},
 		"REQUEST, REBOOTING":  {reboot, dhcpv4.MessageTypeRequest, none, all, broadcast, none, true, false, true},
-		"REQUEST, RENEWING":   {extend(time.Hour / 2), dhcpv4.MessageTypeRequest, leased, serverIP, serverMAC, leased, false, false, true},
-		"REQUEST, REBINDING":  {extend(time.Hour / 8 * 7), dhcpv4.MessageTypeRequest, leased, all, broadcast, leased, false, false, true},
-		"RELEASE from BOUND ": {release, dhcpv4.MessageTypeRelease, leased, serverIP, serverMAC, leased, false, true, false},
+		"REQUEST, RENEWING":   {extend(time.Hour / 2), dhcpv4.MessageTypeRequest, leased(), serverIP(), serverMAC(), leased(), false, false, true},
+		"REQUEST, REBINDING":  {extend(time.Hour / 8 * 7), dhcpv4.MessageTypeRequest, leased(), all, broadcast, leased(), false, false, true},
+		"RELEASE from BOUND ": {release, dhcpv4.MessageTypeRelease, leased(), serverIP(), serverMAC(), leased(), false, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := only(t, tc.make(t))
@@ -54,7 +64,7 @@ func TestEachMessageIsAsTheRFCWantsIt(t *testing.T) {
 			if !m.ClientIPAddr.Equal(tc.ciaddr.AsSlice()) || !m.YourIPAddr.Equal(none.AsSlice()) || !m.GatewayIPAddr.Equal(none.AsSlice()) {
 				t.Errorf("ciaddr %s, yiaddr %s, giaddr %s", m.ClientIPAddr, m.YourIPAddr, m.GatewayIPAddr)
 			}
-			if m.ClientHWAddr.String() != podMAC.String() || string(m.Options[61]) != string(clientID) || m.Flags != 0 {
+			if m.ClientHWAddr.String() != podMAC().String() || string(m.Options[61]) != string(clientID()) || m.Flags != 0 {
 				t.Errorf("chaddr %s, client-id %x, flags %x", m.ClientHWAddr, m.Options[61], m.Flags)
 			}
 			for code, want := range map[uint8]bool{50: tc.requested, 54: tc.server, 55: tc.asking, 57: tc.asking} {
@@ -74,7 +84,7 @@ func TestOptionsOfThePodAreSentButCannotForgeTheProtocol(t *testing.T) {
 	if m.HostName() != "web-0" {
 		t.Errorf("hostname %q", m.HostName())
 	}
-	if m.MessageType() != dhcpv4.MessageTypeDiscover || string(m.Options[61]) != string(clientID) || string(m.Options[55]) != "\x03\x01" {
+	if m.MessageType() != dhcpv4.MessageTypeDiscover || string(m.Options[61]) != string(clientID()) || string(m.Options[55]) != "\x03\x01" {
 		t.Errorf("forged: %s", m.Summary())
 	}
 	for _, code := range []uint8{50, 52, 54} {
@@ -85,9 +95,13 @@ func TestOptionsOfThePodAreSentButCannotForgeTheProtocol(t *testing.T) {
 }
 
 func TestARelease(t *testing.T) {
-	fresh := func(t *testing.T) *dhcp4.Client { return dhcp4.New(params(), rng()) }
+	fresh := func(*testing.T) *dhcp4.Client { return dhcp4.New(params(), rng()) }
 	at := func(s dhcp4.State) func(t *testing.T) *dhcp4.Client {
-		return func(t *testing.T) *dhcp4.Client { c, _ := in(t, s); return c }
+		return func(t *testing.T) *dhcp4.Client {
+			t.Helper()
+			c, _ := in(t, s)
+			return c
+		}
 	}
 	for name, tc := range map[string]struct {
 		client func(*testing.T) *dhcp4.Client
@@ -101,11 +115,13 @@ func TestARelease(t *testing.T) {
 		"of what is being renewed gives it back":            {at(dhcp4.Renewing), 1},
 		"of what is being rebound gives it back":            {at(dhcp4.Rebinding), 1},
 		"of what was refused is nothing": {func(t *testing.T) *dhcp4.Client {
+			t.Helper()
 			c, now := in(t, dhcp4.Rebooting)
 			c.Handle(now, nak(t, c, options{}))
 			return c
 		}, 0},
 		"twice gives back once": {func(t *testing.T) *dhcp4.Client {
+			t.Helper()
 			c, _ := in(t, dhcp4.Bound)
 			c.Release()
 			return c
@@ -118,7 +134,7 @@ func TestARelease(t *testing.T) {
 				t.Fatalf("%d messages, %d wanted", len(out.Send), tc.want)
 			}
 			if tc.want == 1 {
-				if m := sent(t, out.Send[0]); !m.ClientIPAddr.Equal(leased.AsSlice()) || m.NumSeconds != 0 {
+				if m := sent(t, out.Send[0]); !m.ClientIPAddr.Equal(leased().AsSlice()) || m.NumSeconds != 0 {
 					t.Errorf("ciaddr %s, secs %d", m.ClientIPAddr, m.NumSeconds)
 				}
 			}
@@ -136,7 +152,7 @@ func TestAServerWithoutAKnownWayIsSentToByBroadcastMAC(t *testing.T) {
 	l := held(t)
 	l.ServerMAC = dhcp4.MAC{}
 	d := only(t, dhcp4.Adopt(params(), rng(), l).Tick(l.T1))
-	if d.Dst != serverIP || d.DstMAC != (dhcp4.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}) {
+	if d.Dst != serverIP() || d.DstMAC != (dhcp4.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}) {
 		t.Errorf("goes to %s at %s", d.Dst, d.DstMAC)
 	}
 }

@@ -121,11 +121,11 @@ func TestWhatThePodIsToldIsClean(t *testing.T) {
 
 func TestTheMaskDefaultsToTheClass(t *testing.T) {
 	l, _ := bound(t, generous().with(1, nil)).Lease()
-	if l.Address != netip.PrefixFrom(leased, 24) {
+	if l.Address != netip.PrefixFrom(leased(), 24) {
 		t.Errorf("%s, /24 wanted", l.Address)
 	}
 	l, _ = bound(t, generous().with(1, b4("255.255.255.255"))).Lease()
-	if l.Address != netip.PrefixFrom(leased, 32) {
+	if l.Address != netip.PrefixFrom(leased(), 32) {
 		t.Errorf("%s, /32 wanted", l.Address)
 	}
 }
@@ -160,7 +160,7 @@ func TestMACsAreReadAsPeopleWriteThem(t *testing.T) {
 		"": false, "02:01": false, "02:01:02:03:04:05:06:07": false,
 	} {
 		m, err := dhcp4.ParseMAC(in)
-		if (err == nil) != ok || ok && m != podMAC {
+		if (err == nil) != ok || ok && m != podMAC() {
 			t.Errorf("%q: %s, %v", in, m, err)
 		}
 	}
