@@ -49,6 +49,7 @@ func (d *demo) stand(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	<-d.ended
+	d.out.gap() // after the terminal's ^C
 	time.AfterFunc(cleanUpTime, func() { d.abandon(errSlow) })
 	// A terminal's Ctrl-C goes to podland too, which takes its leave. The Pods'
 	// leases are given back by one that runs.

@@ -38,6 +38,9 @@ func (p *printer) headline(n int, title string) {
 	fmt.Fprintf(p.out, "\n%s  %s\n", p.paint(cyan, fmt.Sprint(n)), p.paint(bold, title))
 }
 
+// gap ends a line that somebody else began.
+func (p *printer) gap() { fmt.Fprintln(p.out) }
+
 // does tells what is done now.
 func (p *printer) does(format string, args ...any) {
 	fmt.Fprintf(p.out, "%s%s %s\n", indent, p.paint(cyan, "→"), fmt.Sprintf(format, args...))

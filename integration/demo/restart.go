@@ -99,5 +99,5 @@ func (d *demo) showSame(leases []leaseapi.Lease) {
 			l.RenewAt.Format(time.TimeOnly), l.ExpiresAt.Format(time.TimeOnly),
 		})
 	}
-	d.out.table([]string{"POD", "ADDRESS", "MAC", "STATE", "RENEWED AT", "EXPIRES AT"}, rows...)
+	d.out.table([]string{"POD", "ADDRESS", "MAC", "STATE", "RENEW AT", "EXPIRES AT"}, rows...)
 }
