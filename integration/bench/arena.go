@@ -73,12 +73,22 @@ func (a *arena) forgetPings() {
 func (a *arena) leasesLeft() int {
 	deadline := time.Now().Add(settling)
 	for {
-		n := len(a.server.ActiveLeases())
+		n := a.leasesHeld()
 		if n == 0 || time.Now().After(deadline) {
 			return n
 		}
-		time.Sleep(50 * time.Millisecond)
 	}
+}
+
+// leasesHeld is the highest of several counts: dnsmasq writes its file anew on
+// every change, and who reads it meanwhile sees too few.
+func (a *arena) leasesHeld() int {
+	n := 0
+	for range 5 {
+		n = max(n, len(a.server.ActiveLeases()))
+		time.Sleep(20 * time.Millisecond)
+	}
+	return n
 }
 
 // answering counts the addresses that answer the LAN host.
