@@ -33,9 +33,7 @@ func TestWithoutADHCPServerAnADDSaysWhatWasSentSeenAndIsToBeChecked(t *testing.T
 	pod := node.Pod("p1")
 	_, err := node.Add(t.Context(), conf, pod)
 	says(t, err, types.ErrTryAgainLater, "no DHCPOFFER on eth1", "DISCOVER sent", "carrier up", "0 frames", "?")
-	if diff := before.Diff(node.Snapshot()); diff != "" {
-		t.Errorf("a failed ADD left something: %s", diff)
-	}
+	asBefore(t, node, before)
 	detach(t, node, conf, pod)
 }
 
@@ -48,9 +46,7 @@ func TestWithPodlandDownAnADDFailsAtOnceAndADELSucceeds(t *testing.T) {
 	pod := node.Pod("p1")
 	_, err := node.Add(t.Context(), conf, pod)
 	says(t, err, types.ErrTryAgainLater, "podland is not running", "systemctl status podland")
-	if diff := before.Diff(node.Snapshot()); diff != "" {
-		t.Errorf("a failed ADD left something: %s", diff)
-	}
+	asBefore(t, node, before)
 	detach(t, node, conf, pod)
 }
 
@@ -88,9 +84,7 @@ func TestABadConfIsRefusedByTheBinary(t *testing.T) {
 			_, err := node.Add(t.Context(), conf, pod)
 			says(t, err, c.code, c.words...)
 			detach(t, node, conf, pod)
-			if diff := before.Diff(node.Snapshot()); diff != "" {
-				t.Errorf("a refused ADD left something: %s", diff)
-			}
+			asBefore(t, node, before)
 		})
 	}
 }

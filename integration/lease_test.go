@@ -104,9 +104,7 @@ func TestTheServerGetsEveryLeaseBack(t *testing.T) {
 			}
 			node.StartPodland()
 			awaitNoLease(t, l.Server(), all...)
-			if diff := before.Diff(node.Snapshot()); diff != "" {
-				t.Errorf("the node is not as before: %s", diff)
-			}
+			asBefore(t, node, before)
 		})
 	}
 }

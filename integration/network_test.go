@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -30,9 +31,6 @@ type object = map[string]any
 // else.
 func network(node *lab.Node, ipam object, keys ...object) []byte {
 	conf := object{"cniVersion": "1.1.0", "name": "lan", "type": "podlan-bridge", "bridge": "lan0", "ipam": ipam}
-	if ipam["type"] == "host-local" {
-		ipam["dataDir"] = filepath.Join(node.Dir(), "host-local")
-	}
 	if len(ipam) == 0 {
 		delete(conf, "ipam")
 	}
@@ -80,6 +78,22 @@ func detach(t *testing.T, node *lab.Node, conf []byte, pod *lab.Pod, at ...lab.A
 	if err := node.Del(t.Context(), conf, pod, at...); err != nil {
 		t.Fatalf("DEL of %s: %v", pod.Name(), err)
 	}
+}
+
+// asBefore waits until the node is as it was: podland's socket on the uplink
+// lingers for a second.
+func asBefore(t *testing.T, node *lab.Node, before lab.Snapshot) {
+	t.Helper()
+	lab.Eventually(t, "the node is as before", func() error {
+		now, err := node.TakeSnapshot()
+		if err != nil {
+			return err
+		}
+		if diff := before.Diff(now); diff != "" {
+			return errors.New(diff)
+		}
+		return nil
+	})
 }
 
 // address is a result's only one.

@@ -107,9 +107,7 @@ func TestAnAdministratorsBridgeStaysAsItIs(t *testing.T) {
 			}
 			reaches(t, client, addr)
 			detach(t, node, conf, pod)
-			if diff := before.Diff(node.Snapshot()); diff != "" {
-				t.Errorf("after the DEL the node is not as before: %s", diff)
-			}
+			asBefore(t, node, before)
 		})
 	}
 }
@@ -139,9 +137,7 @@ func TestABridgeOfOursComesWithTheFirstPodAndGoesWithTheLast(t *testing.T) {
 		detach(t, node, conf, pod)
 	}
 	awaitNoLease(t, l.Server(), given.addrs...)
-	if diff := before.Diff(node.Snapshot()); diff != "" {
-		t.Errorf("after the last DEL the node is not as before: %s", diff)
-	}
+	asBefore(t, node, before)
 }
 
 func TestOnABridgeWithSTPAnADDWaitsForForwarding(t *testing.T) {
@@ -165,9 +161,7 @@ func TestOnABridgeWhoseSTPOutlastsTheBudgetAnADDSaysSo(t *testing.T) {
 	conf := network(node, hostLocal(), object{"budget": "2s"})
 	_, err := node.Add(t.Context(), conf, node.Pod("p1"))
 	says(t, err, 103, "forward_delay", "15", "lan0", "budget")
-	if diff := before.Diff(node.Snapshot()); diff != "" {
-		t.Errorf("a failed ADD left something: %s", diff)
-	}
+	asBefore(t, node, before)
 }
 
 func TestABridgeThatIsDownIsNotSetUp(t *testing.T) {

@@ -35,9 +35,7 @@ func TestASecondADDOfAKeyIsAnErrorAndLeavesTheFirstAlone(t *testing.T) {
 	if cniCode(err) != types.ErrInvalidEnvironmentVariables {
 		t.Errorf("second ADD: %v, want an error of code 4", err)
 	}
-	if diff := before.Diff(node.Snapshot()); diff != "" {
-		t.Errorf("the second ADD changed the node: %s", diff)
-	}
+	asBefore(t, node, before)
 	reaches(t, client, addr)
 }
 
@@ -71,9 +69,7 @@ func TestOfFourADDsOfAKeyAtOnceOneSucceeds(t *testing.T) {
 	}
 	reaches(t, client, won[0])
 	detach(t, node, conf, pod)
-	if diff := before.Diff(node.Snapshot()); diff != "" {
-		t.Errorf("after the DEL the node is not as before: %s", diff)
-	}
+	asBefore(t, node, before)
 }
 
 func TestDELSucceedsForWhatIsNotThere(t *testing.T) {
@@ -112,12 +108,7 @@ func TestDELSucceedsForWhatIsNotThere(t *testing.T) {
 		}
 		detach(t, node, bad, pod)
 	})
-	lab.Eventually(t, "the node is as before", func() error {
-		if diff := before.Diff(node.Snapshot()); diff != "" {
-			return errors.New(diff)
-		}
-		return nil
-	})
+	asBefore(t, node, before)
 }
 
 // A runtime that retries makes a new sandbox for the same Pod and deletes the
@@ -181,9 +172,7 @@ func TestGCRemovesWhatIsNotListedAndKeepsWhatIs(t *testing.T) {
 	if err := node.GC(t.Context(), conf); err != nil {
 		t.Fatal(err)
 	}
-	if diff := before.Diff(node.Snapshot()); diff != "" {
-		t.Errorf("after a GC that keeps nothing the node is not as before: %s", diff)
-	}
+	asBefore(t, node, before)
 }
 
 func TestTheReferencesVersionsOfTheSpecificationAreSpoken(t *testing.T) {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 )
 
 // Conf returns a conf or conflist for this node: given as JSON text or as a
 // value that encoding/json writes, with the node's own paths put in where
-// Podlan's plugins are named (stateDir, ipam.daemonSocketPath). Keys that are
+// Podlan's plugins are named (stateDir, ipam.daemonSocketPath), and where
+// host-local is (ipam.dataDir). Keys that are
 // there already stay. Text that is not JSON is returned as it is, for tests
 // that want it so.
 func (n *Node) Conf(conf any) []byte {
@@ -61,6 +63,9 @@ func (n *Node) localize(plugin any) {
 	leases := ipam["type"] == "podlan-dhcp"
 	if leases {
 		setDefault(ipam, "daemonSocketPath", n.Socket())
+	}
+	if ipam["type"] == "host-local" { // whose default is the machine's own folder
+		setDefault(ipam, "dataDir", filepath.Join(n.Dir(), "host-local"))
 	}
 	if leases || p["type"] == "podlan-bridge" {
 		setDefault(p, "stateDir", n.StateDir())

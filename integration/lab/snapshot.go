@@ -149,7 +149,8 @@ func neighbours(h *netlink.Handle, names map[int]string, family int) ([]string, 
 	var lines []string
 	for _, e := range list {
 		set := e.State&netlink.NUD_PERMANENT != 0 || (family == unix.AF_BRIDGE && e.State&netlink.NUD_NOARP != 0)
-		if set {
+		// Multicast addresses come and go with the kernel's own IPv6.
+		if set && (len(e.HardwareAddr) == 0 || e.HardwareAddr[0]&1 == 0) {
 			lines = append(lines, fmt.Sprintf("%v %s dev %s flags %#x", e.IP, e.HardwareAddr, names[e.LinkIndex], e.Flags))
 		}
 	}

@@ -38,9 +38,17 @@ func (n *node) del(ctx context.Context, key attachment.Key) error {
 		return err
 	}
 	defer lock.Retire()
-	rec, err := n.recordOf(key)
-	if err != nil {
-		return err
+	rec, err := n.store.Get(key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// What it would say if ADD had come no further than the veth: the host
+		// end's name is the key's.
+		rec = attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), IPAM: n.conf.IPAM, Guard: n.conf.Guard}
+		if _, missing := n.delegate.find(); missing != nil {
+			return n.teardown.Remove(ctx, rec) // no ADD can have got an address
+		}
+	case err != nil:
+		return types.NewError(types.ErrIOFailure, err.Error(), "")
 	}
 	var ipamErr error
 	if rec.Order == attachment.PortFirst {
@@ -51,19 +59,6 @@ func (n *node) del(ctx context.Context, key attachment.Key) error {
 		ipamErr = errors.Join(n.teardown.CloseUp(rec), n.delegate.run(ctx, "DEL"))
 	}
 	return errors.Join(ipamErr, n.teardown.Remove(ctx, rec))
-}
-
-// recordOf returns the key's record, or what one would say if ADD had come no
-// further than the veth: the host end's name is the key's.
-func (n *node) recordOf(key attachment.Key) (attachment.Record, error) {
-	rec, err := n.store.Get(key)
-	switch {
-	case err == nil:
-		return rec, nil
-	case errors.Is(err, fs.ErrNotExist):
-		return attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), IPAM: n.conf.IPAM, Guard: n.conf.Guard}, nil
-	}
-	return rec, types.NewError(types.ErrIOFailure, err.Error(), "")
 }
 
 // GC takes down every attachment of the network that the runtime does not

@@ -206,8 +206,11 @@ func (k *Keeper) noAnswer(e *entry, now time.Duration) error {
 	if c.Offers > 0 {
 		wanted, check = "DHCPACK", "the server offers and does not grant: what does its log say?"
 	}
-	msg := fmt.Sprintf("no %s on %s in %s: %d DISCOVER and %d REQUEST sent%s, %d frames for %s",
-		wanted, where, took, c.Discovers, c.Requests, k.carrier(e), e.seen, e.req.MAC)
+	sent := fmt.Sprintf("%d DISCOVER sent", c.Discovers)
+	if c.Requests > 0 {
+		sent = fmt.Sprintf("%d DISCOVER and %d REQUEST sent", c.Discovers, c.Requests)
+	}
+	msg := fmt.Sprintf("no %s on %s in %s: %s%s, %d frames for %s", wanted, where, took, sent, k.carrier(e), e.seen, e.req.MAC)
 	if c.NAKs > 0 {
 		msg += fmt.Sprintf(", %d DHCPNAK", c.NAKs)
 	}
