@@ -75,34 +75,38 @@ func (d *demo) readConf() error {
 	return nil
 }
 
-// attachPod is one ADD, called as kubelet's runtime calls it.
+// attachPod makes a Pod and has it attached, as kubelet's runtime does.
 func (d *demo) attachPod(ctx context.Context, name string) error {
-	p, err := d.node.NewPod(name)
+	made, err := d.node.NewPod(name)
 	if err != nil {
 		return err
 	}
-	if !d.opts.keep { // named namespaces have such a path already
-		if _, err := p.BoundPath(); err != nil {
+	if !d.opts.keep { // named namespaces have a path already that podland may use
+		if _, err := made.BoundPath(); err != nil {
 			return err
 		}
 	}
+	p := &pod{Pod: made, short: name, full: "shop/" + name}
 	started := time.Now()
-	added, err := d.node.Add(ctx, d.conf, p, attachment(name))
-	took := time.Since(started)
-	if err != nil {
+	if p.addr, err = d.add(ctx, p); err != nil {
 		return err
+	}
+	d.out.saw("%-11s has %-15s ADD took %s", p.full, p.addr, ms(time.Since(started)))
+	d.pods = append(d.pods, p)
+	return d.client.Ping(ctx, p.addr.Addr())
+}
+
+// add is one ADD; it returns the address in the result.
+func (d *demo) add(ctx context.Context, p *pod) (netip.Prefix, error) {
+	added, err := d.node.Add(ctx, d.conf, p.Pod, attachment(p.short))
+	if err != nil {
+		return netip.Prefix{}, err
 	}
 	result, err := types100.NewResultFromResult(added)
 	if err != nil || len(result.IPs) != 1 {
-		return errors.Join(fmt.Errorf("one address is expected in the result %v", added), err)
+		return netip.Prefix{}, errors.Join(fmt.Errorf("one address is expected in the result %v", added), err)
 	}
-	joined := &pod{Pod: p, short: name, full: "shop/" + name}
-	if joined.addr, err = netip.ParsePrefix(result.IPs[0].Address.String()); err != nil {
-		return fmt.Errorf("result: %w", err)
-	}
-	d.pods = append(d.pods, joined)
-	d.out.saw("%-11s has %-15s ADD took %s", joined.full, joined.addr, ms(took))
-	return d.client.Ping(ctx, joined.addr.Addr())
+	return netip.ParsePrefix(result.IPs[0].Address.String())
 }
 
 // attachment has the names that kubelet passes on.

@@ -39,7 +39,9 @@ func OpenPort(bridge string, mac MAC) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("port on %s: %w", bridge, err)
 	}
-	conn, err := openPort(h, bridge, mac)
+	ctx, cancel := context.WithTimeout(context.Background(), forwardingBudget)
+	defer cancel()
+	conn, err := openPort(ctx, h, bridge, mac)
 	if err != nil {
 		h.Close()
 		return nil, fmt.Errorf("port on %s: %w", bridge, err)
@@ -48,7 +50,7 @@ func OpenPort(bridge string, mac MAC) (*Conn, error) {
 }
 
 // openPort hands h over to the Conn.
-func openPort(h *rtnl.Handle, bridge string, mac MAC) (*Conn, error) {
+func openPort(ctx context.Context, h *rtnl.Handle, bridge string, mac MAC) (*Conn, error) {
 	master, err := bridgeLink(h, bridge)
 	if err != nil {
 		return nil, err
@@ -57,7 +59,7 @@ func openPort(h *rtnl.Handle, bridge string, mac MAC) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := names.join(h, master.Index)
+	file, err := names.join(ctx, h, master.Index)
 	if err != nil {
 		return nil, errors.Join(err, h.Delete(names.port))
 	}
@@ -130,7 +132,7 @@ func newPair() pair {
 
 // join makes the one end a port that forwards, and returns a socket on the
 // other.
-func (p pair) join(h *rtnl.Handle, bridge int) (*os.File, error) {
+func (p pair) join(ctx context.Context, h *rtnl.Handle, bridge int) (*os.File, error) {
 	port, err := h.Link(p.port)
 	if err != nil {
 		return nil, err
@@ -146,7 +148,7 @@ func (p pair) join(h *rtnl.Handle, bridge int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := forward(h, port.Attrs().Index, bridge); err != nil {
+	if err := forward(ctx, h, port.Attrs().Index, bridge); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
@@ -172,21 +174,19 @@ func upWithoutARP(name string) error {
 }
 
 // forward makes the link a port and waits until its bridge forwards.
-func forward(h *rtnl.Handle, index, bridge int) error {
+func forward(ctx context.Context, h *rtnl.Handle, index, bridge int) error {
 	if err := h.SetMaster(index, bridge); err != nil {
 		return err
 	}
 	if err := h.SetUp(index); err != nil {
 		return err
 	}
-	return waitForwarding(h, index)
+	return waitForwarding(ctx, h, index)
 }
 
-// waitForwarding waits, by netlink event, until the port has carrier and its
-// bridge forwards.
-func waitForwarding(h *rtnl.Handle, index int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), forwardingBudget)
-	defer cancel()
+// waitForwarding waits, by netlink event, until the bridge forwards to and from
+// the port: it does not before the port has carrier.
+func waitForwarding(ctx context.Context, h *rtnl.Handle, index int) error {
 	events, err := h.Watch(index)
 	if err != nil {
 		return err
