@@ -50,6 +50,7 @@ func TestEverySampleWorksAsItStands(t *testing.T) {
 }
 
 func trySample(t *testing.T, name string, where place) {
+	t.Helper()
 	opts := lab.Options{Server: lab.Dnsmasq}
 	if where.server {
 		opts.Server = lab.None

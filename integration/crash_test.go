@@ -74,6 +74,7 @@ func TestAPluginKilledInMidADDLeavesNothing(t *testing.T) {
 // killInMidADD holds the server's answers to one type of message, kills the
 // plugin meanwhile, and lets the answers go.
 func killInMidADD(t *testing.T, victim string, stage dhcpv4.MessageType) {
+	t.Helper()
 	l := lab.New(t, options(t, lab.Options{Server: lab.Embedded}))
 	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
 	node.StartPodland()

@@ -3,6 +3,7 @@ package integration_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -35,9 +36,7 @@ func network(node *lab.Node, ipam object, keys ...object) []byte {
 		delete(conf, "ipam")
 	}
 	for _, more := range keys {
-		for key, value := range more {
-			conf[key] = value
-		}
+		maps.Copy(conf, more)
 	}
 	return node.Conf(conf)
 }

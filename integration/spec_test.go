@@ -14,8 +14,7 @@ import (
 
 // cniCode returns the code of a CNI error, 0 for none.
 func cniCode(err error) uint {
-	var e *types.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*types.Error](err); ok {
 		return e.Code
 	}
 	return 0

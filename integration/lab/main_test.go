@@ -61,6 +61,6 @@ func killedInTheMiddle() int {
 		fmt.Println("up")
 		select {}
 	})
-	slog.Error("the lab ended", slog.Any("err", err))
+	slog.Error("the lab ended", "err", err)
 	return 1
 }

@@ -158,7 +158,7 @@ func (a *add) makeSureOfSegment(ctx context.Context) error {
 	if err := a.decideOrder(); err != nil {
 		return err
 	}
-	if err := a.rec.Stamp(a.conf.Budget + undoTime); err != nil {
+	if a.rec, err = a.rec.Stamped(a.conf.Budget + undoTime); err != nil {
 		return err
 	}
 	return a.record()

@@ -88,8 +88,7 @@ func inBudget(ctx context.Context, conf *netconf.Bridge, doing string, err error
 
 // cniError gives errors that carry a code of ours the form that skel prints.
 func cniError(err error) error {
-	var ours *leaseapi.Error
-	if errors.As(err, &ours) {
+	if ours, ok := errors.AsType[*leaseapi.Error](err); ok {
 		return types.NewError(uint(ours.Code), ours.Msg, ours.Details)
 	}
 	return err

@@ -28,7 +28,7 @@ func (a *add) result() (*current.Result, error) {
 	if a.ipam != nil {
 		result.IPs, result.Routes, result.DNS = a.ipam.IPs, a.ipam.Routes, a.ipam.DNS
 		for _, ipc := range result.IPs {
-			ipc.Interface = current.Int(podEndIndex)
+			ipc.Interface = new(podEndIndex)
 		}
 	}
 	if dns := a.conf.DNS; dns.Nameservers != nil || dns.Search != nil || dns.Options != nil || dns.Domain != "" {

@@ -42,12 +42,12 @@ func FateOf(rec Record, bootID string, now time.Duration) Fate {
 	return Alive
 }
 
-// Stamp sets the boot and the deadline, budget from now.
-func (r *Record) Stamp(budget time.Duration) error {
+// Stamped returns the record with this boot and the deadline, budget from now.
+func (r Record) Stamped(budget time.Duration) (Record, error) {
 	id, err := boottime.BootID()
 	if err != nil {
-		return err
+		return r, err
 	}
 	r.BootID, r.Deadline = id, boottime.Now()+budget
-	return nil
+	return r, nil
 }

@@ -138,8 +138,10 @@ func keyOf(r *http.Request) (leaseapi.Key, error) {
 	// As CNI's own validation has them.
 	name := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`)
 	if !name.MatchString(key.Network) || !name.MatchString(key.ContainerID) || key.IfName == "" || len(key.IfName) > 15 {
-		return key, &leaseapi.Error{Code: leaseapi.CodeConfig, Msg: "path " + strconv.Quote(r.URL.Path) + " is refused",
-			Details: "allowed: a network, a container ID and an interface name as CNI has them"}
+		return key, &leaseapi.Error{
+			Code: leaseapi.CodeConfig, Msg: "path " + strconv.Quote(r.URL.Path) + " is refused",
+			Details: "allowed: a network, a container ID and an interface name as CNI has them",
+		}
 	}
 	return key, nil
 }
@@ -166,8 +168,10 @@ func (a *api) valid(req leaseapi.Request) error {
 	case req.Confirm != leaseapi.ByRecord && req.Confirm != leaseapi.ByAddress:
 		return bad("confirm", string(req.Confirm), "record, address")
 	case req.Transport == leaseapi.FromPod && !a.pods:
-		return &leaseapi.Error{Code: leaseapi.CodeConfig, Msg: "podland may not enter Pods' network namespaces, which dhcpFrom: pod needs",
-			Details: "install the systemd drop-in podland.service.d/pod-access.conf, or give the network an uplink"}
+		return &leaseapi.Error{
+			Code: leaseapi.CodeConfig, Msg: "podland may not enter Pods' network namespaces, which dhcpFrom: pod needs",
+			Details: "install the systemd drop-in podland.service.d/pod-access.conf, or give the network an uplink",
+		}
 	}
 	return nil
 }
@@ -186,16 +190,21 @@ func refuse(w http.ResponseWriter, err error) {
 			e.Msg = "the request was given up: " + err.Error()
 		}
 	}
-	status := http.StatusServiceUnavailable
-	switch e.Code {
-	case leaseapi.CodeNoLease:
-		status = http.StatusNotFound
-	case leaseapi.CodeConfig, leaseapi.CodeDecode, leaseapi.CodeInvalidEnv:
-		status = http.StatusBadRequest
-	case leaseapi.CodeIO:
-		status = http.StatusInternalServerError
-	}
 	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
+	w.WriteHeader(httpStatus(e.Code))
 	_ = json.NewEncoder(w).Encode(e)
+}
+
+func httpStatus(code leaseapi.Code) int {
+	statuses := map[leaseapi.Code]int{
+		leaseapi.CodeNoLease:    http.StatusNotFound,
+		leaseapi.CodeConfig:     http.StatusBadRequest,
+		leaseapi.CodeDecode:     http.StatusBadRequest,
+		leaseapi.CodeInvalidEnv: http.StatusBadRequest,
+		leaseapi.CodeIO:         http.StatusInternalServerError,
+	}
+	if status, ok := statuses[code]; ok {
+		return status
+	}
+	return http.StatusServiceUnavailable
 }

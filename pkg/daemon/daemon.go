@@ -52,7 +52,7 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer d.links.Close()
-	listener, err := listen(cfg.Socket)
+	listener, err := listen(ctx, cfg.Socket)
 	if err != nil {
 		return err
 	}
