@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/integration/lab"
 )
@@ -52,12 +55,38 @@ func (a *arena) sides(only string) []side {
 	return wanted
 }
 
-// resetServer takes every lease from the server: what one side has leaked must
-// not slow the other down.
-func (a *arena) resetServer() {
+// resetLAN takes every lease from the server, and from the hosts what they know
+// of their neighbours: what one side has leaked must not slow the other down,
+// nor must 200 Pods of the turn before fill a neighbour table that is the whole
+// machine's (net.ipv4.neigh.default.gc_thresh3).
+func (a *arena) resetLAN() error {
 	a.server.Stop()
 	a.server.Forget()
 	a.server.Start()
+	return errors.Join(forgetNeighbours(a.client.Netns), forgetNeighbours(a.server.Host.Netns), forgetNeighbours(a.node.Netns))
+}
+
+func forgetNeighbours(ns *lab.Netns) error {
+	h, err := ns.Netlink()
+	if err != nil {
+		return err
+	}
+	known, err := h.NeighList(0, unix.AF_INET)
+	for i := range known {
+		err = errors.Join(err, ignoreGone(h.NeighDel(&known[i])))
+	}
+	if err != nil {
+		return fmt.Errorf("neighbours of %s: %w", ns.Name(), err)
+	}
+	return nil
+}
+
+// ignoreGone: entries go by themselves too.
+func ignoreGone(err error) error {
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return err
 }
 
 // forgetPings makes a dnsmasq that pings ping the next address too: it leaves

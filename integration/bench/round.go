@@ -46,7 +46,9 @@ type burst struct {
 // round runs one turn of a side, on a server that holds nothing and with a
 // daemon that has just been started.
 func (a *arena) round(ctx context.Context, s side, name string) (round, error) {
-	a.resetServer()
+	if err := a.resetLAN(); err != nil {
+		return round{}, err
+	}
 	a.logf("start")
 	d, err := s.start(ctx)
 	if err != nil {

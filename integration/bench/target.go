@@ -94,4 +94,10 @@ func ratioOf(m metric) func([]round) float64 {
 	return func(rounds []round) float64 { return m.over(rounds, podlan) / m.over(rounds, reference) }
 }
 
-func asTimes(v float64) string { return fmt.Sprintf("%.2f", v) }
+// asTimes writes a ratio: two decimals, or two digits of a small one.
+func asTimes(v float64) string {
+	if v > 0 && v < 0.1 {
+		return fmt.Sprintf("%.2g", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
