@@ -126,8 +126,8 @@ fuzz: need-go ## run each fuzz target for FUZZTIME (30s)
 	done
 
 .PHONY: bench
-bench: need-root build reference ## measure against the reference plugins, with PASS or MISS per target (root)
-	@$(GO) run ./integration/bench
+bench: need-root build reference ## measure against the reference plugins, with PASS or MISS per target (root); BENCH=-help
+	@$(GO) run ./integration/bench $(BENCH)
 
 .PHONY: demo
 demo: need-root build ## see the main job step by step in a lab (root); KEEP=1 leaves the lab standing

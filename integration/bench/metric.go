@@ -1,18 +1,15 @@
 package main
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // metric is a row of a table: a number of each round, and what stands for a
 // side's rounds. Times are medians over the rounds; counts are the worst of
 // them, since one bad round is one too many.
 type metric struct {
-	name   string
-	of     func(round) float64
-	fold   func([]float64) float64
-	format func(float64) string
+	name string
+	of   func(round) float64
+	fold func([]float64) float64
+	unit unit
 	// ratio: ours divided by the reference's means something.
 	ratio bool
 }
@@ -53,26 +50,26 @@ func callRows(verb string, of func(round) series) []metric {
 
 // usageRows are the rows about the daemon.
 func (o options) usageRows() []metric {
-	row := func(name, when string, of func(round) float64, format func(float64) string) metric {
-		return metric{name: "daemon: " + name + when, of: of, fold: highest, format: format, ratio: true}
+	row := func(name, when string, of func(round) float64, u unit) metric {
+		return metric{name: "daemon: " + name + when, of: of, fold: highest, unit: u, ratio: true}
 	}
 	held := fmt.Sprintf(", %d leases", o.burst)
 	return []metric{
-		row("resident memory", ", idle", func(r round) float64 { return r.Idle.RSS }, inMB),
-		row("resident memory", held, func(r round) float64 { return r.Held.RSS }, inMB),
-		row("threads", ", idle", func(r round) float64 { return float64(r.Idle.Threads) }, asCount),
-		row("threads", held, func(r round) float64 { return float64(r.Held.Threads) }, asCount),
-		row("descriptors", ", idle", func(r round) float64 { return float64(r.Idle.Descriptors) }, asCount),
-		row("descriptors", held, func(r round) float64 { return float64(r.Held.Descriptors) }, asCount),
+		row("resident memory", ", idle", func(r round) float64 { return r.Idle.RSS }, megabytes),
+		row("resident memory", held, func(r round) float64 { return r.Held.RSS }, megabytes),
+		row("threads", ", idle", func(r round) float64 { return float64(r.Idle.Threads) }, number),
+		row("threads", held, func(r round) float64 { return float64(r.Held.Threads) }, number),
+		row("descriptors", ", idle", func(r round) float64 { return float64(r.Idle.Descriptors) }, number),
+		row("descriptors", held, func(r round) float64 { return float64(r.Held.Descriptors) }, number),
 	}
 }
 
 func timeRow(name string, of func(round) float64) metric {
-	return metric{name: name, of: of, fold: median, format: inMillis, ratio: true}
+	return metric{name: name, of: of, fold: median, unit: milliseconds, ratio: true}
 }
 
 func countRow(name string, fold func([]float64) float64, of func(round) float64) metric {
-	return metric{name: name, of: of, fold: fold, format: asCount}
+	return metric{name: name, of: of, fold: fold, unit: number}
 }
 
 // burstWall is in milliseconds.
@@ -81,18 +78,3 @@ func burstWall(r round) float64 { return 1000 * r.BurstAdd.Wall }
 func failures(r round) float64 {
 	return float64(r.Add.Failed + r.Del.Failed + r.BurstAdd.Failed + r.BurstDel.Failed)
 }
-
-// inMillis writes milliseconds with three digits, seconds from one on.
-func inMillis(v float64) string {
-	switch {
-	case v >= 1000:
-		return fmt.Sprintf("%.2f s", v/1000)
-	case v >= 100:
-		return fmt.Sprintf("%.0f ms", v)
-	}
-	return fmt.Sprintf("%.1f ms", v)
-}
-
-func inMB(v float64) string { return fmt.Sprintf("%.1f MB", v) }
-
-func asCount(v float64) string { return fmt.Sprintf("%.0f", math.Round(v)) }

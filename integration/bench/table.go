@@ -4,21 +4,35 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
-	"unicode/utf8"
 )
 
 // table is what came of a scenario.
 type table struct {
 	Title    string    `json:"title"`
-	Rounds   []round   `json:"rounds"`
+	Rows     []row     `json:"rows"`
 	Verdicts []verdict `json:"verdicts,omitempty"`
-	metrics  []metric
+	Rounds   []round   `json:"rounds"`
+}
+
+// row is a metric of both sides.
+type row struct {
+	Metric string `json:"metric"`
+	Unit   unit   `json:"unit,omitempty"`
+	// Nil for a side that did not run.
+	Podlan    *float64 `json:"podlan"`
+	Reference *float64 `json:"reference"`
+	ratio     bool
 }
 
 // newTable judges the targets, if both sides ran.
 func newTable(s scenario, opts options, rounds []round) table {
-	t := table{Title: s.title, Rounds: rounds, metrics: opts.metrics()}
+	t := table{Title: s.title, Rounds: rounds}
+	for _, m := range opts.metrics() {
+		t.Rows = append(t.Rows, row{
+			Metric: m.name, Unit: m.unit, ratio: m.ratio,
+			Podlan: measured(m.over(rounds, podlan)), Reference: measured(m.over(rounds, reference)),
+		})
+	}
 	if opts.only != "" {
 		return t
 	}
@@ -30,15 +44,42 @@ func newTable(s scenario, opts options, rounds []round) table {
 	return t
 }
 
+// measured is nil for what was not: JSON has no NaN.
+func measured(v float64) *float64 {
+	if math.IsNaN(v) {
+		return nil
+	}
+	return &v
+}
+
+func value(v *float64) float64 {
+	if v == nil {
+		return math.NaN()
+	}
+	return *v
+}
+
+// cells are the row as it is printed.
+func (r row) cells() []string {
+	us, them := value(r.Podlan), value(r.Reference)
+	ratio := ""
+	if r.ratio {
+		ratio = times.text(us / them)
+	}
+	return []string{r.Metric, r.Unit.text(us), r.Unit.text(them), ratio}
+}
+
+func (v verdict) cells() []string {
+	if v.Pass {
+		return []string{v.Target, v.Unit.text(v.Value), "PASS"}
+	}
+	return []string{v.Target, v.Unit.text(v.Value), "MISS"}
+}
+
 func (t table) write(w io.Writer) error {
 	rows := [][]string{{"", podlan, reference, "podlan / reference"}}
-	for _, m := range t.metrics {
-		us, them := m.over(t.Rounds, podlan), m.over(t.Rounds, reference)
-		ratio := ""
-		if m.ratio && them > 0 {
-			ratio = orDash(us/them, asTimes)
-		}
-		rows = append(rows, []string{m.name, orDash(us, m.format), orDash(them, m.format), ratio})
+	for _, r := range t.Rows {
+		rows = append(rows, r.cells())
 	}
 	if _, err := fmt.Fprintf(w, "\n## %s\n\n%s", t.Title, markdown(rows)); err != nil {
 		return err
@@ -48,59 +89,8 @@ func (t table) write(w io.Writer) error {
 	}
 	rows = [][]string{{"Target", "measured", "verdict"}}
 	for _, v := range t.Verdicts {
-		verdict := "MISS"
-		if v.Pass {
-			verdict = "PASS"
-		}
-		rows = append(rows, []string{v.Target, v.text, verdict})
+		rows = append(rows, v.cells())
 	}
 	_, err := fmt.Fprintf(w, "\n%s", markdown(rows))
 	return err
-}
-
-func orDash(v float64, format func(float64) string) string {
-	if math.IsNaN(v) {
-		return "–"
-	}
-	return format(v)
-}
-
-// markdown writes rows, the first one the heading, as a table that is aligned
-// in a terminal too. All columns but the first are aligned to the right.
-func markdown(rows [][]string) string {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	var b strings.Builder
-	for n, row := range rows {
-		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i == 0 {
-				fmt.Fprintf(&b, "| %s%s ", cell, pad)
-			} else {
-				fmt.Fprintf(&b, "| %s%s ", pad, cell)
-			}
-		}
-		b.WriteString("|\n")
-		if n == 0 {
-			b.WriteString(rule(widths))
-		}
-	}
-	return b.String()
-}
-
-// rule is the line below the heading.
-func rule(widths []int) string {
-	var b strings.Builder
-	for i, w := range widths {
-		if i == 0 {
-			fmt.Fprintf(&b, "|:%s", strings.Repeat("-", w+1))
-		} else {
-			fmt.Fprintf(&b, "|%s:", strings.Repeat("-", w+1))
-		}
-	}
-	return b.String() + "|\n"
 }

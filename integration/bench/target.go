@@ -10,7 +10,7 @@ type target struct {
 	value   func([]round) float64
 	limit   float64
 	atLeast bool
-	format  func(float64) string
+	unit    unit
 	// timed: says nothing where the server takes its time.
 	timed bool
 }
@@ -19,14 +19,14 @@ type target struct {
 type verdict struct {
 	Target string  `json:"target"`
 	Value  float64 `json:"value"`
+	Unit   unit    `json:"unit,omitempty"`
 	Limit  float64 `json:"limit"`
 	Pass   bool    `json:"pass"`
-	text   string
 }
 
 func (t target) judge(rounds []round) verdict {
-	v := verdict{Target: t.name, Value: t.value(rounds), Limit: t.limit}
-	v.Pass, v.text = v.Value <= v.Limit, t.format(v.Value)
+	v := verdict{Target: t.name, Value: t.value(rounds), Unit: t.unit, Limit: t.limit}
+	v.Pass = v.Value <= v.Limit
 	if t.atLeast {
 		v.Pass = v.Value >= v.Limit
 	}
@@ -36,29 +36,29 @@ func (t target) judge(rounds []round) verdict {
 func (o options) targets() []target {
 	all := float64(o.burst)
 	return append(o.timeTargets(),
-		target{name: "no ADD and no DEL fails", value: worst(highest, failures), format: asCount},
+		target{name: "no ADD and no DEL fails", value: worst(highest, failures), unit: number},
 		target{
-			name: fmt.Sprintf("%d at once: distinct addresses", o.burst), limit: all, atLeast: true, format: asCount,
+			name: fmt.Sprintf("%d at once: distinct addresses", o.burst), limit: all, atLeast: true, unit: number,
 			value: worst(lowest, func(r round) float64 { return float64(r.Distinct) }),
 		},
 		target{
-			name: fmt.Sprintf("%d at once: all answer a LAN host", o.burst), limit: all, atLeast: true, format: asCount,
+			name: fmt.Sprintf("%d at once: all answer a LAN host", o.burst), limit: all, atLeast: true, unit: number,
 			value: worst(lowest, func(r round) float64 { return float64(r.Answering) }),
 		},
 		target{
-			name: "no lease left on the server", format: asCount,
+			name: "no lease left on the server", unit: number,
 			value: worst(highest, func(r round) float64 { return float64(r.Left) }),
 		},
 		target{
-			name: "podland: at most 30 MB resident", limit: 30, format: inMB,
+			name: "podland: at most 30 MB resident", limit: 30, unit: megabytes,
 			value: worst(highest, func(r round) float64 { return r.Held.RSS }),
 		},
 		target{
-			name: "podland: at most 20 threads", limit: 20, format: asCount,
+			name: "podland: at most 20 threads", limit: 20, unit: number,
 			value: worst(highest, func(r round) float64 { return float64(r.Held.Threads) }),
 		},
 		target{
-			name: "podland: at most 20 descriptors above idle", limit: 20, format: asCount,
+			name: "podland: at most 20 descriptors above idle", limit: 20, unit: number,
 			value: worst(highest, func(r round) float64 { return float64(r.Held.Descriptors - r.Idle.Descriptors) }),
 		},
 	)
@@ -66,14 +66,14 @@ func (o options) targets() []target {
 
 func (o options) timeTargets() []target {
 	return []target{
-		{name: "slowest ADD within 5 medians", limit: 5, format: asTimes, timed: true, value: worst(median, slowestInMedians)},
+		{name: "slowest ADD within 5 medians", limit: 5, unit: times, timed: true, value: worst(median, slowestInMedians)},
 		{
-			name: "median ADD at most the reference's", limit: 1, format: asTimes, timed: true,
+			name: "median ADD at most the reference's", limit: 1, unit: times, timed: true,
 			value: ratioOf(timeRow("", func(r round) float64 { return percentile(r.Add.sorted(), 50) })),
 		},
 		{
 			name: fmt.Sprintf("%d at once within a quarter of the reference's time", o.burst), limit: 0.25,
-			format: asTimes, timed: true, value: ratioOf(timeRow("", burstWall)),
+			unit: times, timed: true, value: ratioOf(timeRow("", burstWall)),
 		},
 	}
 }
@@ -92,12 +92,4 @@ func worst(fold func([]float64) float64, of func(round) float64) func([]round) f
 // ratioOf divides ours by the reference's.
 func ratioOf(m metric) func([]round) float64 {
 	return func(rounds []round) float64 { return m.over(rounds, podlan) / m.over(rounds, reference) }
-}
-
-// asTimes writes a ratio: two decimals, or two digits of a small one.
-func asTimes(v float64) string {
-	if v > 0 && v < 0.1 {
-		return fmt.Sprintf("%.2g", v)
-	}
-	return fmt.Sprintf("%.2f", v)
 }
