@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -87,7 +88,9 @@ func ours(*testing.T, *lab.Node) object { return leased() }
 func TestADHCPServerOnTheNodeItselfServesABridgeWithoutUplink(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	node := l.Node("n1", lab.NodeOptions{NoUplink: true, Bridge: "pods0"})
+	// Not pinned, the MAC of a bridge whose only ports are Pods is theirs.
+	mac := net.HardwareAddr{0x02, 0xaa, 0, 0, 0, 1}
+	node := l.Node("n1", lab.NodeOptions{NoUplink: true, Bridge: "pods0", BridgeMAC: mac})
 	server := node.RunServer(lab.Dnsmasq, "pods0")
 	node.StartPodland()
 	conf := sample(t, node, "40-server-on-node.conflist")

@@ -144,6 +144,9 @@ func (k *Keeper) sendOnce(req leaseapi.Request, key leaseapi.Key, d wire.Datagra
 		conn, err = k.cfg.Wire.Pod(req.Netns, key.IfName)
 		if err != nil && req.Bridge != "" {
 			conn, err = k.cfg.Wire.Port(req.Bridge, d.SrcMAC)
+			// With the Pod's port gone, a bridge whose MAC is not pinned has
+			// another than the one that the ACK came from.
+			d.DstMAC = wire.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 		}
 	}
 	if err != nil {
