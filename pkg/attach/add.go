@@ -134,6 +134,10 @@ func (a *add) clearStale(ctx context.Context) error {
 		return types.NewError(types.ErrInvalidEnvironmentVariables,
 			fmt.Sprintf("%s is attached already", a.key), "CNI allows no second ADD without a DEL in between")
 	}
+	// What it held of IPAM would be in the way, as host-local has it.
+	if err := a.delegate.run(ctx, "DEL"); err != nil {
+		return err
+	}
 	return a.teardown.Remove(ctx, old)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/podlan/podlan/pkg/statefile"
@@ -68,10 +67,7 @@ func (s *Store) All() ([]Record, error) {
 }
 
 // Empty tells whether there is no attachment on the node at all.
-func (s *Store) Empty() bool {
-	entries, err := os.ReadDir(s.dir.Path())
-	return err == nil && len(entries) == 0
-}
+func (s *Store) Empty() (bool, error) { return s.dir.Empty() }
 
 // Lock takes the attachment's lock, which every verb holds from start to end.
 func (s *Store) Lock(ctx context.Context, key Key) (*statefile.Lock, error) {

@@ -65,10 +65,10 @@ func (t Teardown) removeGuard(ctx context.Context, rec Record) error {
 
 // removeTable leaves no rule behind once the last attachment is gone.
 func (t Teardown) removeTable(ctx context.Context, rec Record) error {
-	if !rec.Guard || !t.Store.Empty() {
-		return nil
+	if empty, err := t.Store.Empty(); !rec.Guard || err != nil || !empty {
+		return err
 	}
-	return t.Guard.Uninstall(ctx, func() (bool, error) { return t.Store.Empty(), nil })
+	return t.Guard.Uninstall(ctx, t.Store.Empty)
 }
 
 // GuardPort returns the record's port as the guard knows it.

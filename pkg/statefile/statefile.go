@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/google/renameio/v2"
 )
@@ -127,6 +128,7 @@ func (d Dir) Each(load func(name string, data []byte) error) error {
 	}
 	var bad []error
 	for _, e := range entries {
+		d.sweep(e)
 		name, ok := strings.CutSuffix(e.Name(), suffix)
 		if !ok || !e.Type().IsRegular() {
 			continue
@@ -145,6 +147,34 @@ func (d Dir) Each(load func(name string, data []byte) error) error {
 		bad = append(bad, fmt.Errorf("%s set aside as %s: %w", d.file(name), quarantine, err))
 	}
 	return errors.Join(bad...)
+}
+
+// Empty tells whether nothing is stored.
+func (d Dir) Empty() (bool, error) {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return false, fmt.Errorf("list state: %w", err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), suffix) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// stale is the age at which a temporary file is nobody's any more: a Put takes
+// milliseconds.
+const stale = time.Hour
+
+// sweep removes the temporary file of a Put that was killed.
+func (d Dir) sweep(e fs.DirEntry) {
+	if !strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() {
+		return
+	}
+	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > stale {
+		_ = os.Remove(filepath.Join(d.path, e.Name()))
+	}
 }
 
 func (d Dir) file(name string) string { return filepath.Join(d.path, name+suffix) }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/podlan/podlan/pkg/statefile"
 )
@@ -80,6 +81,36 @@ func TestABadFileIsSetAsideAndTheOthersAreLoaded(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir.Path(), "bad.json.corrupt")); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestWhatAKilledPutLeftIsSweptOnceItIsOld(t *testing.T) {
+	dir, err := statefile.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(dir.Path(), ".x.json123")
+	young := filepath.Join(dir.Path(), ".y.json456")
+	for _, path := range []string{left, young} {
+		if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-2 * time.Hour)
+	if err := os.Chtimes(left, long, long); err != nil {
+		t.Fatal(err)
+	}
+	if empty, err := dir.Empty(); err != nil || !empty {
+		t.Errorf("empty: %t, %v", empty, err)
+	}
+	if err := dir.Each(func(string, []byte) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old one is still there: %v", err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("the young one is gone: %v", err)
 	}
 }
 

@@ -85,11 +85,12 @@ func TestAZeroChecksumIsSentAsAllOnes(t *testing.T) {
 
 // unwanted are frames that are no DHCP reply; filtered tells whether the
 // kernel's filter sees that already.
-func unwanted(t testing.TB) map[string]struct {
+func unwanted(tb testing.TB) map[string]struct {
 	frame    []byte
 	filtered bool
 } {
-	good := replyFrame(t, "unwanted")
+	tb.Helper()
+	good := replyFrame(tb, "unwanted")
 	badIP := bytes.Clone(good)
 	badIP[24] ^= 1
 	badUDP := bytes.Clone(good)

@@ -24,14 +24,14 @@ func reply(text string) []byte { return append([]byte{bootReply, 1, 6, 0}, text.
 
 // replyFrame is what a server puts on the wire for the Pod: our own frame with
 // its ports exchanged, which changes no checksum.
-func replyFrame(t testing.TB, text string) []byte {
-	t.Helper()
+func replyFrame(tb testing.TB, text string) []byte {
+	tb.Helper()
 	frame, err := Datagram{
 		SrcMAC: serverMAC(), DstMAC: podMAC(),
 		Src: netip.MustParseAddr("192.0.2.9"), Dst: netip.MustParseAddr("192.0.2.77"),
 		Payload: reply(text),
 	}.frame()
-	must(t, err)
+	must(tb, err)
 	binary.BigEndian.PutUint16(frame[34:], serverPort)
 	binary.BigEndian.PutUint16(frame[36:], clientPort)
 	return frame
@@ -55,8 +55,8 @@ func tagged(frame []byte, vid uint16) []byte {
 
 // lan is a node whose bridge br0 has the port eth1, plugged into lan0.
 type lan struct {
-	node, site *rtnltest.Netns
-	eth1, lan0 int
+	node, site      *rtnltest.Netns
+	br0, eth1, lan0 int
 	// out sends frames from lan0.
 	out int
 }
@@ -64,9 +64,9 @@ type lan struct {
 func newLAN(t *testing.T) *lan {
 	t.Helper()
 	l := &lan{node: rtnltest.New(t), site: rtnltest.New(t)}
-	bridge := l.node.Bridge(t, "br0")
+	l.br0 = l.node.Bridge(t, "br0")
 	l.eth1 = l.node.Cable(t, "eth1", l.site, "lan0")
-	must(t, l.node.SetMaster(l.eth1, bridge))
+	must(t, l.node.SetMaster(l.eth1, l.br0))
 	l.lan0 = l.site.Must(t, "lan0").Attrs().Index
 	l.out = l.site.PacketSocket(t, "lan0", 0)
 	l.awaitCable(t)
@@ -174,9 +174,9 @@ func cancelled(t *testing.T) context.Context {
 	return ctx
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }

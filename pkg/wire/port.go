@@ -109,15 +109,17 @@ func RemoveStalePorts() error {
 // pair names the two ends: the bridge's port, and the far one.
 type pair struct{ port, far string }
 
-// makePair makes the veth, both ends down. The port's MAC starts with fe: and
-// its MTU is the bridge's: a lower one of either would become the bridge's own.
+// makePair makes the veth, both ends down. The port's MAC is as high as can be
+// and its MTU the bridge's: a lower one of either would become the bridge's own.
+// To start with fe: is not enough, as a bridge without uplink may have no other
+// ports than such.
 // The far end keeps a MAC that is not mac, so that the node's own stack takes
 // nothing that is for the Pod, and an MTU with which it has no IPv6.
 func makePair(h *rtnl.Handle, bridge *netlink.LinkAttrs, mac MAC) (pair, error) {
 	names := newPair()
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = names.port, bridge.MTU
-	attrs.HardwareAddr = append(net.HardwareAddr{0xfe}, mac[1:]...)
+	attrs.HardwareAddr = net.HardwareAddr{0xfe, 0xff, 0xff, mac[3], mac[4], mac[5]}
 	veth := netlink.NewVeth(attrs)
 	veth.PeerName, veth.PeerMTU = names.far, uint32(min(bridge.MTU, belowIPv6))
 	return names, h.Add(veth)
@@ -137,6 +139,10 @@ func (p pair) join(ctx context.Context, h *rtnl.Handle, bridge int) (*os.File, e
 	if err != nil {
 		return nil, err
 	}
+	far, err := h.Link(p.far)
+	if err != nil {
+		return nil, err
+	}
 	var file *os.File
 	err = h.Do(func() error {
 		if err := upWithoutARP(p.far); err != nil {
@@ -148,7 +154,11 @@ func (p pair) join(ctx context.Context, h *rtnl.Handle, bridge int) (*os.File, e
 	if err != nil {
 		return nil, err
 	}
-	if err := forward(ctx, h, port.Attrs().Index, bridge); err != nil {
+	err = forward(ctx, h, port.Attrs().Index, bridge)
+	if err == nil {
+		err = waitSending(ctx, h, far.Attrs().Index)
+	}
+	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
@@ -184,21 +194,46 @@ func forward(ctx context.Context, h *rtnl.Handle, index, bridge int) error {
 	return waitForwarding(ctx, h, index)
 }
 
-// waitForwarding waits, by netlink event, until the bridge forwards to and from
-// the port: it does not before the port has carrier.
+// waitForwarding waits until the bridge forwards to and from the port: it does
+// not before the port has carrier.
 func waitForwarding(ctx context.Context, h *rtnl.Handle, index int) error {
+	state := uint8(rtnl.PortDisabled)
+	err := wait(ctx, h, index, func() (ok bool, err error) {
+		state, err = h.PortState(index)
+		return state == rtnl.PortForwarding, err
+	})
+	if err != nil {
+		return fmt.Errorf("the bridge does not forward (port state %d; does it run STP?): %w", state, err)
+	}
+	return nil
+}
+
+// waitSending waits until the link sends what is put into it. Between its carrier
+// and its operational state the kernel drops frames and calls them sent.
+func waitSending(ctx context.Context, h *rtnl.Handle, index int) error {
+	err := wait(ctx, h, index, func() (bool, error) {
+		link, err := h.LinkByIndex(index)
+		return err == nil && link.Attrs().OperState == netlink.OperUp, err
+	})
+	if err != nil {
+		return fmt.Errorf("the link does not come up: %w", err)
+	}
+	return nil
+}
+
+// wait waits, by netlink event, until the link is as ready wants it.
+func wait(ctx context.Context, h *rtnl.Handle, index int, ready func() (bool, error)) error {
 	events, err := h.Watch(index)
 	if err != nil {
 		return err
 	}
 	defer events.Close()
 	for {
-		state, err := h.PortState(index)
-		if err != nil || state == rtnl.PortForwarding {
+		if ok, err := ready(); ok || err != nil {
 			return err
 		}
 		if err := events.Wait(ctx); err != nil {
-			return fmt.Errorf("the bridge does not forward (port state %d; does it run STP?): %w", state, err)
+			return err
 		}
 	}
 }

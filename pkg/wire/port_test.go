@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -61,6 +62,7 @@ func TestAMomentaryPortIsRemovedByClose(t *testing.T) {
 func TestAMomentaryPortLeavesTheBridgesMACAndMTU(t *testing.T) {
 	l := newLAN(t)
 	must(t, l.node.SetMTU(l.eth1, 9000))
+	must(t, l.node.SetMAC(l.eth1, net.HardwareAddr{0xfe, 0xfe, 0, 0, 0, 1})) // as other Pods' ports
 	look := func() [2]any {
 		attrs := l.node.Must(t, "br0").Attrs()
 		return [2]any{attrs.HardwareAddr.String(), attrs.MTU}
@@ -94,23 +96,33 @@ func TestTheNodeDoesNotSpeakOnAMomentaryPort(t *testing.T) {
 
 func TestABridgeThatDoesNotForwardIsAnErrorAndNothingIsLeft(t *testing.T) {
 	for name, c := range map[string]struct {
-		make func(*testing.T, *lan)
+		make func(*lan) error
 		want error
 	}{
-		"missing": {func(t *testing.T, l *lan) { must(t, l.node.Delete("br0")) }, ErrNoLink},
-		"down":    {func(t *testing.T, l *lan) { must(t, l.node.SetDown(l.node.Must(t, "br0").Attrs().Index)) }, unix.ENETDOWN},
-		"STP":     {func(t *testing.T, l *lan) { l.node.STP(t, "br0") }, context.Canceled},
+		"missing": {func(l *lan) error { return l.node.Delete("br0") }, ErrNoLink},
+		"down":    {func(l *lan) error { return l.node.SetDown(l.br0) }, unix.ENETDOWN},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLAN(t)
-			c.make(t, l)
-			if _, err := openPort(cancelled(t), l.node.Handle, "br0", podMAC()); !errors.Is(err, c.want) {
-				t.Errorf("%v, wanted %v", err, c.want)
-			}
-			if names := momentary(t, l.node); len(names) != 0 {
-				t.Errorf("left: %v", names)
-			}
+			must(t, c.make(l))
+			refuses(t.Context(), t, l, c.want)
 		})
+	}
+	t.Run("STP", func(t *testing.T) {
+		l := newLAN(t)
+		l.node.STP(t, "br0")
+		refuses(cancelled(t), t, l, context.Canceled)
+	})
+}
+
+// refuses fails unless there is an error, and nothing left.
+func refuses(ctx context.Context, t *testing.T, l *lan, want error) {
+	t.Helper()
+	if _, err := openPort(ctx, l.node.Handle, "br0", podMAC()); !errors.Is(err, want) {
+		t.Errorf("%v, wanted %v", err, want)
+	}
+	if names := momentary(t, l.node); len(names) != 0 {
+		t.Errorf("left: %v", names)
 	}
 }
 
