@@ -71,6 +71,42 @@ func TestAPluginKilledInMidADDLeavesNothing(t *testing.T) {
 	}
 }
 
+// A runtime that lost its plugin may call ADD again for the same container
+// instead of DEL.
+func TestAnADDAfterAKilledOneOfTheSameKeySucceeds(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, options(t, lab.Options{Server: lab.Embedded}))
+	client := l.Host("client")
+	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	node.StartPodland()
+	conf := network(node, leased())
+	before := node.Snapshot()
+	pod := node.Pod("p1")
+	letGo := make(chan struct{})
+	server := l.Server().Embedded()
+	server.SetScript(dhcpd.On(dhcpd.Hold(letGo), dhcpv4.MessageTypeDiscover))
+	cmd, err := node.PluginCmd(t.Context(), "ADD", conf, pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.AwaitType(t.Context(), dhcpv4.MessageTypeDiscover, 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(cmd.PID(), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	server.SetScript(nil)
+	close(letGo)
+	addr := address(t, attach(t, node, conf, pod))
+	reaches(t, client, addr)
+	detach(t, node, conf, pod)
+	nothingLeft(t, l, node, before)
+}
+
 // killInMidADD holds the server's answers to one type of message, kills the
 // plugin meanwhile, and lets the answers go.
 func killInMidADD(t *testing.T, victim string, stage dhcpv4.MessageType) {
