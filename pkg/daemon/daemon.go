@@ -22,6 +22,7 @@ import (
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/version"
+	"github.com/podlan/podlan/pkg/wire"
 )
 
 // Config says where podland keeps things.
@@ -102,6 +103,9 @@ func open(cfg Config) (*parts, error) {
 	keeper, metrics, err := newKeeper(cfg, store, bootID)
 	if err != nil {
 		return nil, err
+	}
+	if err := wire.RemoveStalePorts(); err != nil {
+		cfg.Log.Warn("momentary ports of a killed podland", "error", err)
 	}
 	links, err := rtnl.Here()
 	if err != nil {

@@ -48,11 +48,12 @@ func (s Spec) podMTU() int {
 	return s.MTU
 }
 
-// HostMAC returns the host end's address for a Pod end's: it starts with fe:,
-// above every NIC's, because a bridge takes the lowest address of its ports.
+// HostMAC returns the host end's address for a Pod end's: it starts with
+// fe:ff:ff:, above every NIC's and every other program's port, because a bridge
+// takes the lowest address of its ports. Two ports may share one: nothing is
+// sent to a host end.
 func HostMAC(mac net.HardwareAddr) net.HardwareAddr {
-	host := append(net.HardwareAddr{0xfe}, mac[1:]...)
-	return host
+	return append(net.HardwareAddr{0xfe, 0xff, 0xff}, mac[3:]...)
 }
 
 // Create makes the veth, its peer at once inside the Pod's namespace, both ends
