@@ -46,7 +46,7 @@ func (a *add) configure(ctx context.Context) error {
 
 // ipConfig is what a result means for the Pod end; nil for none.
 func ipConfig(conf *netconf.Bridge, result *current.Result) pod.IPConfig {
-	cfg := pod.IPConfig{EnableDAD: conf.EnableDAD}
+	cfg := pod.IPConfig{EnableDAD: conf.EnableDAD, LayerTwo: conf.IPAM == ""}
 	if result == nil {
 		return cfg
 	}

@@ -20,8 +20,12 @@ type IPConfig struct {
 	// one of its family in Addrs; without any, its destination is on the link.
 	Routes []*types.Route
 	// EnableDAD: the kernel checks IPv6 addresses for duplicates before it uses
-	// them, which takes about a second.
+	// them, which takes about a second. Also the link-local one of a Pod that
+	// gets no other.
 	EnableDAD bool
+	// LayerTwo: addresses are not Podlan's business here, nor how they are
+	// checked.
+	LayerTwo bool
 }
 
 // Addr is an address with its network's prefix length, and the gateway that came
@@ -71,22 +75,29 @@ func sysctls(ifname string, cfg IPConfig) []rtnl.Sysctl {
 	conf := "net/ipv6/conf/" + ifname + "/"
 	// For AnnounceFromPod, and for every change of the MAC later.
 	notify := []rtnl.Sysctl{{Path: "net/ipv4/conf/" + ifname + "/arp_notify", Value: "1"}, {Path: conf + "ndisc_notify", Value: "1"}}
+	always := append(notify, cfg.duplicates(conf)...)
 	if !cfg.hasIPv6() {
-		return append(notify, rtnl.Sysctl{Path: conf + "accept_ra", Value: "0"}, rtnl.Sysctl{Path: conf + "autoconf", Value: "0"})
+		return append(always, rtnl.Sysctl{Path: conf + "accept_ra", Value: "0"}, rtnl.Sysctl{Path: conf + "autoconf", Value: "0"})
 	}
-	dad := "0"
-	if cfg.EnableDAD {
-		dad = "1"
-	}
-	return append(notify, []rtnl.Sysctl{
+	return append(always, []rtnl.Sysctl{
 		{Path: "net/ipv6/conf/lo/disable_ipv6", Value: "0"},
 		{Path: conf + "disable_ipv6", Value: "0"},
 		{Path: conf + "autoconf", Value: "0"},
 		// The link-local address is the one that the guard knows.
 		{Path: conf + "addr_gen_mode", Value: "0"},
 		{Path: conf + "keep_addr_on_down", Value: "1"},
-		{Path: conf + "accept_dad", Value: dad},
 	}...)
+}
+
+// duplicates is EnableDAD as settings below conf.
+func (c IPConfig) duplicates(conf string) []rtnl.Sysctl {
+	switch {
+	case c.LayerTwo:
+		return nil
+	case c.EnableDAD:
+		return []rtnl.Sysctl{{Path: conf + "accept_dad", Value: "1"}, {Path: conf + "enhanced_dad", Value: "1"}}
+	}
+	return []rtnl.Sysctl{{Path: conf + "accept_dad", Value: "0"}}
 }
 
 func (c IPConfig) hasIPv6() bool {

@@ -57,7 +57,7 @@ func TestAPodTakesNoAddressButIPAMs(t *testing.T) {
 	}{
 		"IPv4 alone": {
 			pod.IPConfig{Addrs: config().Addrs[:1]},
-			map[string]string{"accept_ra": "0", "autoconf": "0"},
+			map[string]string{"accept_ra": "0", "autoconf": "0", "accept_dad": "0"},
 		},
 		"IPv6 as well": {
 			config(),
