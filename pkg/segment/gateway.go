@@ -10,8 +10,8 @@ import (
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
-// Gateway is the key "isGateway": it gives the bridge the address and has the
-// node forward for its family. Another IPv4 address, or an IPv6 one whose
+// Gateway is the key "isGateway": it gives the bridge the address, pins its MAC,
+// and has the node forward for its family. Another IPv4 address, or an IPv6 one whose
 // prefix overlaps, is an error of code 7, and replaced where force says so.
 func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, force bool) error {
 	stands, inWay, err := compare(h, seg, addr)
@@ -36,7 +36,24 @@ func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, fo
 	if err := h.AddAddr(seg.Index, &netlink.Addr{IPNet: addr}); err != nil {
 		return fmt.Errorf("key \"isGateway\": %w", err)
 	}
+	if err := pin(h, seg); err != nil {
+		return fmt.Errorf("key \"isGateway\": %w", err)
+	}
 	return nil
+}
+
+// pin keeps the MAC that the bridge has now: that of a bridge whose only ports
+// are Pods changes as they come and go, and those that stay would lose their
+// gateway. One that Podlan made was made with it pinned.
+func pin(h *rtnl.Handle, seg Segment) error {
+	if seg.Made {
+		return nil
+	}
+	link, err := h.LinkByIndex(seg.Index)
+	if err != nil {
+		return err
+	}
+	return h.SetMAC(seg.Index, link.Attrs().HardwareAddr)
 }
 
 // compare tells whether the bridge has the address, and which others are in its

@@ -14,6 +14,7 @@ import (
 
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/rtnl"
@@ -85,7 +86,9 @@ func ensure(_ context.Context, h *rtnl.Handle, spec Spec, probe wirelessProbe) (
 	if err != nil {
 		return Segment{}, err
 	}
-	if spec.Promisc && link.Attrs().Promisc == 0 {
+	// The administrator's wish, not the count: a capture that makes the bridge
+	// promiscuous ends.
+	if spec.Promisc && link.Attrs().RawFlags&unix.IFF_PROMISC == 0 {
 		if err := h.Change(seg.Index, rtnl.Change{Promisc: true}); err != nil {
 			return Segment{}, fmt.Errorf("key \"promiscMode\": %w", err)
 		}
