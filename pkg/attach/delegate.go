@@ -130,6 +130,9 @@ type childExec struct {
 	version.PluginDecoder
 }
 
+// outputTime is what output may take to end once the plugin has.
+const outputTime = 500 * time.Millisecond
+
 // ExecPlugin implements invoke.Exec.
 func (e *childExec) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
 	// PR_SET_PDEATHSIG goes by the thread that forked, not by the process.
@@ -155,8 +158,11 @@ func (e *childExec) once(ctx context.Context, path string, stdin []byte, environ
 	cmd := exec.CommandContext(ctx, path)
 	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = environ, bytes.NewReader(stdin), &stdout, e.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A child of the plugin's may hold its output open when the plugin has
+	// ended, or was killed for the budget.
+	cmd.WaitDelay = outputTime
 	err := cmd.Run()
-	if err == nil {
+	if err == nil || errors.Is(err, exec.ErrWaitDelay) {
 		return stdout.Bytes(), nil
 	}
 	var cniErr types.Error

@@ -24,6 +24,9 @@ type api struct {
 	leases leases
 	status func() leaseapi.Status
 	pods   bool // Pod access
+	// anew is told of an ADD before its lease is asked for: a DEL of the same
+	// key that podland has yet to settle must not end it.
+	anew func(ctx context.Context, key leaseapi.Key) error
 	log    *slog.Logger
 }
 
@@ -48,6 +51,10 @@ func (a *api) acquire(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		refuse(w, err)
+		return
+	}
+	if err := a.anew(r.Context(), key); err != nil {
+		refuse(w, &leaseapi.Error{Code: leaseapi.CodeIO, Msg: "the tombstone of " + key.String() + " could not be removed", Details: err.Error()})
 		return
 	}
 	// r.Context ends when the plugin hangs up, however it died.
@@ -99,6 +106,9 @@ func (a *api) gc(w http.ResponseWriter, r *http.Request) {
 	err := decode(r, &req)
 	if err == nil && req.Network == "" {
 		err = &leaseapi.Error{Code: leaseapi.CodeConfig, Msg: `field "network" is empty`, Details: "allowed: the name of a CNI network"}
+	}
+	if err == nil && req.Valid == nil { // none is an empty list
+		err = &leaseapi.Error{Code: leaseapi.CodeConfig, Msg: `field "valid" is absent`, Details: "allowed: a list of keys; an empty one too"}
 	}
 	if err == nil {
 		err = a.leases.GC(r.Context(), req.Network, req.Valid)

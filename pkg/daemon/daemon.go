@@ -21,6 +21,7 @@ import (
 	"github.com/podlan/podlan/pkg/lease"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/tombstone"
 	"github.com/podlan/podlan/pkg/version"
 	"github.com/podlan/podlan/pkg/wire"
 )
@@ -113,6 +114,7 @@ func open(cfg Config) (*parts, error) {
 	}
 	d := &parts{links: links, keeper: keeper, metrics: metrics}
 	d.api = &api{leases: keeper, pods: podAccess(), log: cfg.Log}
+	d.api.anew = func(ctx context.Context, key leaseapi.Key) error { return tombstone.Clear(ctx, cfg.StateDir, key) }
 	started := time.Now()
 	d.api.status = func() leaseapi.Status { return status(cfg, started, keeper, d.api.pods) }
 	d.reconciler = &reconciler{
@@ -132,17 +134,20 @@ func serveMetrics(ctx context.Context, address string, h http.Handler) error {
 
 func serveHTTP(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10}
+	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
 		timeout, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
 		defer cancel()
 		if server.Shutdown(timeout) != nil {
 			_ = server.Close()
 		}
 	})
-	defer stop()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		stop()
 		return err
 	}
+	<-ended // Serve returns when Shutdown begins
 	return nil
 }
 

@@ -56,11 +56,7 @@ func (p Plugin) Add(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	key := keyOf(conf, args)
-	if err := forgetTombstone(conf, key); err != nil {
-		return err
-	}
-	lease, err := client.New(conf.Socket).Acquire(ctx, key, req)
+	lease, err := client.New(conf.Socket).Acquire(ctx, keyOf(conf, args), req)
 	if err != nil {
 		return addError(conf, err)
 	}
@@ -88,7 +84,7 @@ func (p Plugin) Check(args *skel.CmdArgs) error {
 	if err != nil {
 		return callError(conf, err)
 	}
-	if lease.State == leaseapi.StateLost {
+	if lease.State == leaseapi.StateLost || !lease.Address.IsValid() {
 		return types.NewError(uint(leaseapi.CodeLeaseLost), "the address is no longer leased", lease.Reason)
 	}
 	return sameAddress(args.StdinData, lease)
@@ -166,7 +162,7 @@ func callError(conf *netconf.DHCP, err error) error {
 	case errors.As(err, &answered):
 		return types.NewError(uint(answered.Code), answered.Msg, answered.Details)
 	case errors.Is(err, client.ErrUnreachable):
-		return types.NewError(types.ErrTryAgainLater, "podland is not running on this node (socket "+conf.Socket+")", startPodland)
+		return types.NewError(types.ErrTryAgainLater, "podland is not running on this node (socket "+conf.Socket+")", err.Error()+"; "+startPodland)
 	}
 	return types.NewError(types.ErrTryAgainLater, err.Error(), startPodland)
 }

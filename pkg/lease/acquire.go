@@ -47,6 +47,9 @@ func (k *Keeper) acquire(key leaseapi.Key, req leaseapi.Request, w *waiter) {
 		k.begin(key, req, w)
 	case e.stage == releasing && e.sending:
 		e.released = append(e.released, again)
+	case e.stage == releasing && e.releases > 0:
+		k.finish(e) // a repeat would end the new lease
+		k.begin(key, req, w)
 	default:
 		k.takeOver(e, key, req, w)
 	}
@@ -113,9 +116,12 @@ func (k *Keeper) takeOver(e *entry, key leaseapi.Key, req leaseapi.Request, w *w
 	}
 	switch {
 	case e.stage == acquiring || e.stage == storing:
-	case e.reason != "": // lost: the new sandbox takes what there is
+	case e.reason != "" || !e.lastLease.Address.IsValid(): // lost, or never got: the new sandbox takes what there is
 		k.restart(e)
 	default:
+		if e.stage == releasing { // not sent yet: it is held again
+			e.client, e.release = dhcp4.Adopt(k.params(req, e.who.mac), k.rng, e.lastLease), nil
+		}
 		e.stage = storing
 		k.save(e, func(err error) { forget(err); k.kept(e, err) })
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/podlan/podlan/pkg/dhcp4"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/wire"
 )
 
 // client is what a server knows an entry by.
@@ -60,6 +61,8 @@ type entry struct {
 
 	// Of a release: who waits for it, and that it is on its way.
 	released []func()
+	release  *wire.Datagram
+	releases int // how often it has been sent
 	sending  bool
 	gone     bool // out of all maps
 	index    int  // in the schedule, -1 if not

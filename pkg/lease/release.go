@@ -114,13 +114,17 @@ func (k *Keeper) pumpReleases(s *segment, now time.Duration) time.Duration {
 
 // sendRelease sends off Run's goroutine: a momentary port takes its time.
 func (k *Keeper) sendRelease(e *entry) {
-	out := e.client.Release()
-	if len(out.Send) == 0 {
-		k.finish(e)
-		return
+	if e.release == nil {
+		out := e.client.Release()
+		if len(out.Send) == 0 {
+			k.finish(e)
+			return
+		}
+		d := datagram(e, out.Send[0])
+		e.release = &d
 	}
 	e.sending = true
-	d := datagram(e, out.Send[0])
+	d := *e.release
 	shared := e.segment.conn
 	if e.req.Transport == leaseapi.FromUplink && shared != nil {
 		k.releaseSent(e, shared.conn.Send(d))
@@ -158,42 +162,79 @@ func (k *Keeper) sendOnce(req leaseapi.Request, key leaseapi.Key, d wire.Datagra
 
 func (k *Keeper) releaseSent(e *entry, err error) {
 	e.sending = false
-	if err == nil {
-		k.cfg.Observer.Sent(dhcpv4.MessageTypeRelease.String())
-		k.cfg.Observer.Released()
-		k.cfg.Log.Info("lease given back", "key", e.key.String(), "address", e.lastLease.Address.String())
-		k.finish(e)
-		return
-	}
-	k.cfg.Log.Warn("RELEASE could not be sent, will be tried again", "key", e.key.String(), "error", err)
-	e.client = dhcp4.Adopt(k.params(e.req, e.who.mac), k.rng, e.lastLease)
-	e.confirmBy = k.cfg.Now() + retryRelease
-	k.due.set(e)
-	k.over(e)
-}
-
-// finish forgets the entry, on disk too, and tells who waited.
-func (k *Keeper) finish(e *entry) {
-	e.gone = true
-	k.due.remove(e)
-	if k.leases[e.key] == e {
-		delete(k.leases, e.key)
-	}
-	if k.clients[e.who] == e {
-		delete(k.clients, e.who)
-	}
-	if !e.lastLease.Address.IsValid() {
+	if err != nil {
+		k.cfg.Log.Warn("RELEASE could not be sent, will be tried again", "key", e.key.String(), "error", err)
+		e.confirmBy = k.cfg.Now() + retryRelease
+		k.due.set(e)
 		k.over(e)
 		return
 	}
-	k.erase(e.key, func(error) { k.over(e) })
+	k.cfg.Observer.Sent(dhcpv4.MessageTypeRelease.String())
+	e.releases++
+	if e.releases == 1 {
+		k.cfg.Observer.Released()
+		k.cfg.Log.Info("lease given back", "key", e.key.String(), "address", e.lastLease.Address.String())
+		k.forget(e)
+	}
+	pauses := repeats(e.req.Transport)
+	if e.gone || e.releases > len(pauses) || len(e.released) > 0 {
+		k.finish(e)
+		return
+	}
+	e.confirmBy = k.cfg.Now() + pauses[e.releases-1]
+	k.due.set(e)
+}
+
+// repeats are the pauses before a RELEASE is sent once more. Nobody answers it,
+// a server that is busy loses it, and the address is then gone for the rest of
+// the lease. From a Pod it is sent once: the Pod is about to go.
+func repeats(t leaseapi.Transport) []time.Duration {
+	if t == leaseapi.FromPod {
+		return nil
+	}
+	return []time.Duration{time.Second, 3 * time.Second}
+}
+
+// forget takes the lease off the disk and tells who waited for its release.
+func (k *Keeper) forget(e *entry) {
+	if k.leases[e.key] == e {
+		delete(k.leases, e.key)
+	}
+	waiting := e.released
+	e.released = nil
+	if !e.lastLease.Address.IsValid() {
+		call(waiting)
+		return
+	}
+	k.erase(e.key, func(error) { call(waiting) })
+}
+
+// finish ends the entry.
+func (k *Keeper) finish(e *entry) {
+	if e.gone {
+		return
+	}
+	e.gone = true
+	k.due.remove(e)
+	if k.clients[e.who] == e {
+		delete(k.clients, e.who)
+	}
+	if e.releases == 0 {
+		k.forget(e)
+		return
+	}
+	k.over(e)
 }
 
 // over calls back who waited for the release.
 func (k *Keeper) over(e *entry) {
 	waiting := e.released
 	e.released = nil
-	for _, done := range waiting {
-		done()
+	call(waiting)
+}
+
+func call(all []func()) {
+	for _, f := range all {
+		f()
 	}
 }

@@ -126,7 +126,7 @@ func (c *Client) transportError(err error) error {
 
 func answeredError(resp *http.Response, data []byte) error {
 	var e leaseapi.Error
-	if json.Unmarshal(data, &e) != nil || e.Msg == "" {
+	if json.Unmarshal(data, &e) != nil || e.Msg == "" || e.Code == 0 {
 		return fmt.Errorf("podland answered %s: %.200q", resp.Status, data)
 	}
 	return &e
