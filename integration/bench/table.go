@@ -81,7 +81,7 @@ func (t table) write(w io.Writer) error {
 	for _, r := range t.Rows {
 		rows = append(rows, r.cells())
 	}
-	if _, err := fmt.Fprintf(w, "\n## %s\n\n%s", t.Title, markdown(rows)); err != nil {
+	if _, err := fmt.Fprintf(w, "\n### %s\n\n%s", t.Title, markdown(rows)); err != nil {
 		return err
 	}
 	if len(t.Verdicts) == 0 {
