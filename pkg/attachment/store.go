@@ -3,6 +3,7 @@ package attachment
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -39,31 +40,42 @@ func (s *Store) Put(rec Record) error {
 
 // Get returns the key's record; an error that is fs.ErrNotExist if it has none.
 func (s *Store) Get(key Key) (Record, error) {
-	var rec Record
-	if err := s.dir.Get(key.Hash(), &rec); err != nil {
+	var raw json.RawMessage
+	if err := s.dir.Get(key.Hash(), &raw); err != nil {
 		return Record{}, err
 	}
-	return rec, rec.readable()
+	rec, err := parse(raw)
+	if err != nil {
+		return Record{}, fmt.Errorf("record of %s: %w", key, err)
+	}
+	return rec, nil
 }
 
 // Delete removes the key's record; no error if it has none.
 func (s *Store) Delete(key Key) error { return s.dir.Delete(key.Hash()) }
 
 // All returns every record. Files that are none are set aside and reported,
-// beside the records that could be read.
+// beside the records that could be read. A newer Podlan's stay where they are.
 func (s *Store) All() ([]Record, error) {
-	var all []Record
-	err := s.dir.Each(func(_ string, data []byte) error {
-		var rec Record
-		if err := json.Unmarshal(data, &rec); err != nil {
-			return err
+	all, _, err := s.read()
+	return all, err
+}
+
+// read is All; newer tells whether there are records that only a newer Podlan
+// can read.
+func (s *Store) read() (all []Record, newer bool, err error) {
+	err = s.dir.Each(func(_ string, data []byte) error {
+		rec, err := parse(data)
+		if errors.Is(err, errNewer) {
+			newer = true
+			return nil
 		}
-		if rec.readable() == nil { // a newer podlan's stay where they are
+		if err == nil {
 			all = append(all, rec)
 		}
-		return nil
+		return err
 	})
-	return all, err
+	return all, newer, err
 }
 
 // Empty tells whether there is no attachment on the node at all.
@@ -85,10 +97,10 @@ func (s *Store) LockBridge(ctx context.Context, bridge string) (*statefile.Lock,
 }
 
 // usesBridge tells whether any attachment but the key's is, or is becoming, a
-// port of the bridge.
+// port of the bridge. A record that cannot be read speaks for it.
 func (s *Store) usesBridge(bridge string, but Key) (bool, error) {
-	all, err := s.All()
-	if err != nil {
+	all, newer, err := s.read()
+	if err != nil || newer {
 		return true, err
 	}
 	for _, rec := range all {
@@ -99,9 +111,21 @@ func (s *Store) usesBridge(bridge string, but Key) (bool, error) {
 	return false, nil
 }
 
-func (r Record) readable() error {
-	if r.Version > Version {
-		return fmt.Errorf("attachment record of %s has version %d, this podlan reads up to %d", r.Key, r.Version, Version)
+// errNewer says that the record is a newer Podlan's.
+var errNewer = errors.New("a newer Podlan's")
+
+// parse reads the version first: of a newer one nothing else is known.
+func parse(data []byte) (Record, error) {
+	var format struct {
+		Version int `json:"version"`
 	}
-	return nil
+	if err := json.Unmarshal(data, &format); err != nil {
+		return Record{}, err
+	}
+	if format.Version > Version {
+		return Record{}, fmt.Errorf("%w: version %d, this one reads up to %d", errNewer, format.Version, Version)
+	}
+	var rec Record
+	err := json.Unmarshal(data, &rec)
+	return rec, err
 }

@@ -45,15 +45,48 @@ func (t Teardown) Remove(ctx context.Context, rec Record) error {
 		t.removeGuard(ctx, rec),
 		pod.Delete(t.Links, rec.HostEnd),
 		removeMasquerade(rec),
-		t.releaseBridge(ctx, rec),
 	)
-	if err != nil {
+	if err := t.forget(ctx, rec, err); err != nil {
 		return fmt.Errorf("take down %s: %w", rec.Key, err)
 	}
-	if err := t.Store.Delete(rec.Key); err != nil {
-		return err
-	}
 	return t.removeTable(ctx, rec)
+}
+
+// forget lets the bridge go, and the record unless something else failed. Both
+// are done under the bridge's lock: of two attachments that end at once, each
+// would take the other for one that stays.
+func (t Teardown) forget(ctx context.Context, rec Record, failed error) error {
+	ours, err := t.madeBridge(rec)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	if ours {
+		lock, err := t.Store.LockBridge(ctx, rec.Bridge)
+		if err != nil {
+			return errors.Join(failed, err)
+		}
+		defer lock.Release()
+		failed = errors.Join(failed, t.releaseBridge(ctx, rec))
+	}
+	if failed != nil {
+		return failed
+	}
+	return t.Store.Delete(rec.Key)
+}
+
+// madeBridge tells whether the record's bridge is there and Podlan's.
+func (t Teardown) madeBridge(rec Record) (bool, error) {
+	if rec.Bridge == "" {
+		return false, nil
+	}
+	link, err := t.Links.Link(rec.Bridge)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return link.Attrs().Alias == segment.Alias(rec.Bridge), nil
 }
 
 func (t Teardown) removeGuard(ctx context.Context, rec Record) error {
@@ -92,19 +125,9 @@ func removeMasquerade(rec Record) error {
 	return nil
 }
 
-// releaseBridge lets a bridge that Podlan made go with its last attachment.
+// releaseBridge lets a bridge that Podlan made go with its last attachment. The
+// caller holds its lock.
 func (t Teardown) releaseBridge(ctx context.Context, rec Record) error {
-	if rec.Bridge == "" {
-		return nil
-	}
-	if link, err := t.Links.Link(rec.Bridge); err != nil || link.Attrs().Alias != segment.Alias(rec.Bridge) {
-		return nil // it is gone, or not ours
-	}
-	lock, err := t.Store.LockBridge(ctx, rec.Bridge)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
 	used, err := t.Store.usesBridge(rec.Bridge, rec.Key)
 	if err != nil || used {
 		return err
