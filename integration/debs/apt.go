@@ -25,7 +25,7 @@ type apt struct {
 func newAPT(dir string) (apt, error) {
 	a := apt{dir: filepath.Join(dir, "apt")}
 	a.conf = filepath.Join(a.dir, "apt.conf")
-	for _, sub := range []string{"lists/partial", "cache/archives/partial"} {
+	for _, sub := range []string{"lists/partial", "cache/archives/partial", "log"} {
 		if err := os.MkdirAll(filepath.Join(a.dir, sub), 0o755); err != nil {
 			return apt{}, fmt.Errorf("folder for apt: %w", err)
 		}
@@ -36,6 +36,7 @@ func newAPT(dir string) (apt, error) {
 #clear APT::Update::Post-Invoke-Success;
 Dir::State::lists "%[1]s/lists";
 Dir::Cache "%[1]s/cache";
+Dir::Log "%[1]s/log";
 APT::Sandbox::User "root";
 Acquire::Languages "none";
 Acquire::Retries "3";

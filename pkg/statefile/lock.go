@@ -27,6 +27,9 @@ func Acquire(ctx context.Context, dir, name string) (*Lock, error) {
 	if !errors.Is(err, ErrLocked) {
 		return lock, err
 	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("lock %s: %w", filepath.Join(dir, name), context.Cause(ctx))
+	}
 	type outcome struct {
 		lock *Lock
 		err  error
