@@ -111,7 +111,7 @@ func (d *delegate) failed(ctx context.Context, verb string, err error) error {
 	if ctx.Err() != nil {
 		return types.NewError(types.ErrTryAgainLater, fmt.Sprintf("IPAM plugin %s did not finish %s within the budget", d.plugin, verb), err.Error())
 	}
-	return err
+	return fmt.Errorf("IPAM plugin %s: %w", d.plugin, err)
 }
 
 // as is the delegate's environment for a verb.

@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"regexp"
-	"strconv"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
@@ -27,7 +24,7 @@ type api struct {
 	// anew is told of an ADD before its lease is asked for: a DEL of the same
 	// key that podland has yet to settle must not end it.
 	anew func(ctx context.Context, key leaseapi.Key) error
-	log    *slog.Logger
+	log  *slog.Logger
 }
 
 func (a *api) handler() http.Handler {
@@ -47,7 +44,7 @@ func (a *api) acquire(w http.ResponseWriter, r *http.Request) {
 	var req leaseapi.Request
 	key, err := a.read(r, &req)
 	if err == nil {
-		err = a.valid(req)
+		err = valid(req, a.pods)
 	}
 	if err != nil {
 		refuse(w, err)
@@ -138,50 +135,6 @@ func decode(r *http.Request, v any) error {
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return &leaseapi.Error{Code: leaseapi.CodeDecode, Msg: "the request is not the JSON that is wanted", Details: err.Error()}
-	}
-	return nil
-}
-
-// keyOf checks what becomes a file name and part of log lines.
-func keyOf(r *http.Request) (leaseapi.Key, error) {
-	key := leaseapi.Key{Network: r.PathValue("network"), ContainerID: r.PathValue("container"), IfName: r.PathValue("ifname")}
-	// As CNI's own validation has them.
-	name := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`)
-	if !name.MatchString(key.Network) || !name.MatchString(key.ContainerID) || key.IfName == "" || len(key.IfName) > 15 {
-		return key, &leaseapi.Error{
-			Code: leaseapi.CodeConfig, Msg: "path " + strconv.Quote(r.URL.Path) + " is refused",
-			Details: "allowed: a network, a container ID and an interface name as CNI has them",
-		}
-	}
-	return key, nil
-}
-
-// valid checks what podland acts on; the plugin has checked what users write.
-func (a *api) valid(req leaseapi.Request) error {
-	bad := func(field, value, allowed string) error {
-		return &leaseapi.Error{Code: leaseapi.CodeConfig, Msg: fmt.Sprintf("field %q: value %q is refused", field, value), Details: "allowed: " + allowed}
-	}
-	mac, err := net.ParseMAC(req.MAC)
-	switch {
-	case err != nil || len(mac) != 6 || mac[0]&1 == 1:
-		return bad("mac", req.MAC, "a 48-bit unicast address")
-	case len(req.ClientID) < 2 || len(req.ClientID) > 255:
-		return bad("clientID", fmt.Sprintf("%x", []byte(req.ClientID)), "2 to 255 bytes")
-	case req.BudgetMS < 1 || req.BudgetMS > 600_000:
-		return bad("budgetMS", strconv.FormatInt(req.BudgetMS, 10), "1 to 600000")
-	case req.Transport == leaseapi.FromUplink && req.Uplink == "":
-		return bad("uplink", "", "a link's name, since transport is uplink")
-	case req.Transport == leaseapi.FromPod && req.Netns == "":
-		return bad("netns", "", "a path, since transport is pod")
-	case req.Transport != leaseapi.FromUplink && req.Transport != leaseapi.FromPod:
-		return bad("transport", string(req.Transport), "uplink, pod")
-	case req.Confirm != leaseapi.ByRecord && req.Confirm != leaseapi.ByAddress:
-		return bad("confirm", string(req.Confirm), "record, address")
-	case req.Transport == leaseapi.FromPod && !a.pods:
-		return &leaseapi.Error{
-			Code: leaseapi.CodeConfig, Msg: "podland may not enter Pods' network namespaces, which dhcpFrom: pod needs",
-			Details: "install the systemd drop-in podland.service.d/pod-access.conf, or give the network an uplink",
-		}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,12 +19,8 @@ func listen(ctx context.Context, path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("socket folder: %w", err)
 	}
-	if conn, err := new(net.Dialer).DialContext(ctx, "unix", path); err == nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("another podland listens on %s", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("stale socket: %w", err)
+	if err := removeStale(ctx, path); err != nil {
+		return nil, err
 	}
 	old := syscall.Umask(0o177)
 	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
@@ -32,6 +29,32 @@ func listen(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	return peerChecked{l}, nil
+}
+
+// removeStale removes a socket on which nobody listens, and nothing else.
+func removeStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("socket: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s is no socket, and is not replaced by one", path)
+	}
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = conn.Close()
+		return fmt.Errorf("another podland listens on %s", path)
+	}
+	// Any other refusal, such as a full queue, is a living listener's.
+	if !errors.Is(err, unix.ECONNREFUSED) {
+		return fmt.Errorf("%s may be another podland's: %w", path, err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("stale socket: %w", err)
+	}
+	return nil
 }
 
 // peerChecked accepts root and podland's own user; others are hung up on. The
