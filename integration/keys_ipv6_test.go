@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/containernetworking/cni/pkg/types"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
@@ -13,14 +14,22 @@ import (
 
 const lan6 = "2001:db8:18::/64"
 
-// onLAN6 gives a host an IPv6 address of the LAN.
+// onLAN6 gives a host an IPv6 address of the LAN that is there at once.
 func onLAN6(t *testing.T, host *lab.Host) netip.Addr {
 	t.Helper()
-	prefix := netip.MustParsePrefix("2001:db8:18::c/64")
-	if err := host.AddAddress(host.Iface, prefix); err != nil {
+	h, err := host.Netlink()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return prefix.Addr()
+	addr, err := netlink.ParseAddr("2001:db8:18::c/64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr.Flags = unix.IFA_F_NODAD
+	if err := h.AddrAdd(link(t, host.Netns, host.Iface), addr); err != nil {
+		t.Fatal(err)
+	}
+	return netip.MustParseAddr("2001:db8:18::c")
 }
 
 func TestKeyIPAMOfBothFamiliesMakesANeighbourInBoth(t *testing.T) {
@@ -155,5 +164,27 @@ func TestKeyIPAMWithoutIPv6MeansNoRouterAdvertisementIsTaken(t *testing.T) {
 				t.Errorf("%s of the %s Pod is %s, want 0", key, name, got)
 			}
 		}
+	}
+}
+
+func TestKeyEnabledadFailsTheADDOfAnAddressThatIsTaken(t *testing.T) {
+	t.Parallel()
+	ours, reference := twoSides(t, lab.Options{}, lab.NodeOptions{Bridge: "lan0"})
+	for _, s := range []side{reference, ours} {
+		client := s.lab.Host("client")
+		taken := onLAN6(t, client)
+		before := s.node.Snapshot()
+		conf := func(enabled bool) []byte {
+			return s.conf(object{"bridge": "lan0", "enabledad": enabled, "ipam": object{"type": "static", "addresses": []object{
+				{"address": taken.String() + "/64", "gateway": "2001:db8:18::1"},
+			}}})
+		}
+		if _, err := s.node.Add(t.Context(), conf(true), s.pod); err == nil {
+			t.Errorf("%s: ADD of %s, which a host has, succeeds with enabledad", s.plugin, taken)
+		} else if s.plugin == "podlan-bridge" {
+			says(t, err, types.ErrTryAgainLater, taken.String(), "is taken", "enabledad")
+			asBefore(t, s.node, before)
+		}
+		attach(t, s.node, conf(false), s.node.Pod("unchecked"))
 	}
 }

@@ -106,7 +106,7 @@ func (a *add) build(ctx context.Context) (*current.Result, error) {
 	if a.rec.Order == attachment.PortFirst {
 		steps = []func(context.Context) error{a.open, a.configure, a.join, a.lease, a.configure, a.admit}
 	}
-	for _, step := range append(steps, a.gateway, a.masquerade, a.announce) {
+	for _, step := range append(steps, a.settle, a.gateway, a.masquerade, a.announce) {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

@@ -86,6 +86,11 @@ func (a *add) join(ctx context.Context) error {
 	return pod.WaitForwarding(ctx, a.links, a.rec.HostEnd)
 }
 
+// settle waits for the Pod's own check of its addresses (`enabledad`).
+func (a *add) settle(ctx context.Context) error {
+	return pod.Settle(ctx, a.args.Netns, a.args.IfName, ipConfig(a.conf, a.ipam))
+}
+
 // completeGateways does what the reference's `isGateway` and
 // `isDefaultGateway` do to an IPAM result.
 func (a *add) completeGateways() {

@@ -12,12 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Events tells when something about one link has changed.
+// Events tells when something about one link or its IPv6 addresses has changed.
 type Events struct {
 	file *os.File
 }
 
-// Watch subscribes to the changes of the link of that index. The kernel
+// Watch subscribes to the changes of the link of that index and of its IPv6
+// addresses. The kernel
 // filters: 200 plugins that each make links do not wake each other. Read the
 // state after Watch, not before, and again after every Wait.
 func (h *Handle) Watch(index int) (*Events, error) {
@@ -66,16 +67,16 @@ func subscribe(index int) (*os.File, error) {
 		_ = file.Close()
 		return nil, err
 	}
-	group := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1 << (unix.RTNLGRP_LINK - 1)}
-	if err := unix.Bind(fd, group); err != nil {
+	groups := &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: 1<<(unix.RTNLGRP_LINK-1) | 1<<(unix.RTNLGRP_IPV6_IFADDR-1)}
+	if err := unix.Bind(fd, groups); err != nil {
 		_ = file.Close()
 		return nil, err
 	}
 	return file, nil
 }
 
-// attach lets through only messages about the link: ifi_index stands 4 bytes
-// after the netlink header. A filter loads big-endian, the kernel wrote in the
+// attach lets through only messages about the link: ifi_index and ifa_index
+// stand 4 bytes after the netlink header. A filter loads big-endian, the kernel wrote in the
 // machine's order.
 func attach(fd, index int) error {
 	var host [4]byte
