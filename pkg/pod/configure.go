@@ -17,7 +17,8 @@ import (
 type IPConfig struct {
 	Addrs []Addr
 	// Routes are IPAM's: without a gateway of its own, a route takes the first
-	// one of its family in Addrs; without any, its destination is on the link.
+	// one of its family in Addrs; without any, or with the scope link, its
+	// destination is on the link.
 	Routes []*types.Route
 	// EnableDAD: the kernel checks IPv6 addresses for duplicates before it uses
 	// them, which takes about a second. Also the link-local one of a Pod that
@@ -150,7 +151,7 @@ func (c IPConfig) route(index int, r *types.Route) *netlink.Route {
 }
 
 func (c IPConfig) gateway(r *types.Route) net.IP {
-	if r.GW != nil {
+	if r.GW != nil || onThisLink(r) {
 		return r.GW
 	}
 	is4 := r.Dst.IP.To4() != nil
@@ -160,6 +161,12 @@ func (c IPConfig) gateway(r *types.Route) net.IP {
 		}
 	}
 	return nil
+}
+
+// onThisLink: the destination needs no gateway, as DHCP says by the router
+// 0.0.0.0 (RFC 3442).
+func onThisLink(r *types.Route) bool {
+	return r.Scope != nil && netlink.Scope(*r.Scope) >= netlink.SCOPE_LINK
 }
 
 func (c IPConfig) onLink(gw net.IP) bool {

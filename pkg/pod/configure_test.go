@@ -31,6 +31,7 @@ func TestRoutesStandWithoutCarrierAsIPAMGaveThem(t *testing.T) {
 		"no gateway at all":              {v6, types.Route{Dst: cidr("10.0.0.0/8")}, "10.0.0.0/8 table 254"},
 		"a gateway outside the prefix":   {host, types.Route{Dst: cidr("0.0.0.0/0")}, "0.0.0.0/0 via 10.0.0.1 table 254 onlink"},
 		"MTU, AdvMSS, priority, a table": {v4, types.Route{Dst: cidr("10.0.0.0/8"), MTU: 1300, AdvMSS: 1200, Priority: 7, Table: &table}, "10.0.0.0/8 via 198.18.0.1 table 100 priority 7 mtu 1300 advmss 1200"},
+		"on the link beside a gateway":   {v4, types.Route{Dst: cidr("10.0.0.0/8"), Scope: &scope}, "10.0.0.0/8 table 254 scope link"},
 		"a scope":                        {v6, types.Route{Dst: cidr("10.0.0.0/8"), Scope: &scope}, "10.0.0.0/8 table 254 scope link"},
 	}
 	for name, test := range tests {
