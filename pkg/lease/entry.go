@@ -5,7 +5,6 @@ import (
 
 	"github.com/podlan/podlan/pkg/dhcp4"
 	"github.com/podlan/podlan/pkg/leaseapi"
-	"github.com/podlan/podlan/pkg/wire"
 )
 
 // client is what a server knows an entry by.
@@ -42,36 +41,60 @@ type entry struct {
 	reason string // of a loss
 	// lastLease is what was held, for a loss and for giving back.
 	lastLease dhcp4.Lease
-	former    bool // begin by asking for lastLease again (INIT-REBOOT)
+	// tenure counts Acquires: a verdict or a write about a former one is void.
+	tenure int
+	files  []leaseapi.Key // under which a file may lie; its own is the last
 
 	waiters []*waiter
 	began   time.Duration
 	giveUp  time.Duration // an acquisition's end
-	// confirmBy is when a pending lease is judged (again).
+	fresh   bool          // no Acquire has been answered with this lease so far
+
+	// unsure: whether its ADD finished is not known. confirmBy is when Confirm
+	// is asked (again); judging: it is being asked.
+	unsure    bool
 	confirmBy time.Duration
 	judging   bool
 
-	segment *segment
-	conn    *link // open while an exchange is in flight
-	listen  time.Duration
-	flight  flight
-	slot    bool // has a place in the segment's window
-	queued  bool
-	seen    int // replies with our MAC
+	wayOut
+	giving
+	gone  bool // out of all maps
+	index int  // in the schedule, -1 if not
+	at    time.Duration
+}
 
-	// Of a release: who waits for it, and that it is on its way.
-	released []func()
-	release  *wire.Datagram
-	releases int // how often it has been sent
+// wayOut is an entry's place on its segment.
+type wayOut struct {
+	segment *segment
+	queued  bool
+	ticket  int // of its place in the queue
+	slot    bool
+	slotEnd time.Duration // until when a silent exchange counts as in flight
+
+	conn   *link // open while an answer is listened for,
+	listen time.Duration
+	flight flight
+	out    *dhcp4.Datagram // what goes out when its turn comes, if not what the client says then
+	seen   int             // replies to our transactions
+	claims []claim
+	server dhcp4.MAC // of the last OFFER
+}
+
+// giving is about an entry that is to be given back.
+type giving struct {
+	dues     dhcp4.Lease // what the server has to know of; no address: nothing
+	owed     bool        // DEL may have been answered: the file says so
+	released []func(error)
 	sending  bool
-	gone     bool // out of all maps
-	index    int  // in the schedule, -1 if not
-	at       time.Duration
+	retry    time.Duration
+	tries    int
+	late     time.Duration // until when a late ACK is listened for
 }
 
 // waiter is one Acquire under way.
 type waiter struct {
 	done chan outcome // buffered: 1
+	gone bool
 }
 
 type outcome struct {
@@ -89,75 +112,49 @@ func (e *entry) answer(o outcome) {
 
 // terms returns the lease that is, or was, held.
 func (e *entry) terms() (dhcp4.Lease, bool) {
-	if l, ok := e.client.Lease(); ok {
+	if l, ok := e.client.Lease(); ok && e.stage != lost && e.stage != releasing {
 		return l, true
 	}
 	return e.lastLease, e.lastLease.Address.IsValid()
 }
 
+// expired: the client holds a lease that is over.
+func (e *entry) expired(now time.Duration) bool {
+	l, ok := e.client.Lease()
+	return ok && now >= l.Expiry
+}
+
+// muted: what was lost is not asked for on behalf of a Pod that may not exist.
+func (e *entry) muted() bool { return e.stage == lost && e.unsure }
+
+// judgeable: Confirm has to be asked some time.
+func (e *entry) judgeable() bool {
+	return e.unsure && !e.judging && (e.stage == pending || e.stage == lost)
+}
+
 // deadline is when the entry is due next.
 func (e *entry) deadline() time.Duration {
+	if e.stage == releasing {
+		return e.retry
+	}
 	at := dhcp4.Never
-	if !e.queued {
+	if !e.queued && !e.muted() {
 		at = e.client.Deadline()
 	}
-	switch e.stage {
-	case acquiring:
+	if l, ok := e.client.Lease(); ok && !e.muted() {
+		at = min(at, l.Expiry) // however long the queue is
+	}
+	if e.stage == acquiring {
 		at = min(at, e.giveUp)
-	case pending:
-		if !e.judging {
-			at = min(at, e.confirmBy)
-		}
-	case releasing:
-		return e.confirmBy
-	case storing, held, lost:
+	}
+	if e.judgeable() {
+		at = min(at, e.confirmBy)
+	}
+	if e.slot {
+		at = min(at, e.slotEnd)
 	}
 	if e.conn != nil {
 		at = min(at, e.listen)
 	}
 	return at
-}
-
-// state is the entry's in the contract's words.
-func (e *entry) state() leaseapi.State {
-	switch e.stage {
-	case acquiring, storing:
-		return leaseapi.StateAcquiring
-	case pending:
-		return leaseapi.StatePending
-	case lost:
-		return leaseapi.StateLost
-	case held, releasing:
-	}
-	switch e.client.State() {
-	case dhcp4.Renewing:
-		return leaseapi.StateRenewing
-	case dhcp4.Rebinding:
-		return leaseapi.StateRebinding
-	}
-	return leaseapi.StateBound
-}
-
-// view is the entry for the API.
-func (k *Keeper) view(e *entry) leaseapi.Lease {
-	v := leaseapi.Lease{
-		Key: e.key, State: e.state(), Reason: e.reason, Pod: e.req.Pod,
-		MAC: e.req.MAC, ClientID: e.req.ClientID, Transport: e.req.Transport, Uplink: e.req.Uplink, Bridge: e.req.Bridge,
-	}
-	l, ok := e.terms()
-	if !ok {
-		return v
-	}
-	v.Address, v.Server, v.Router, v.DNS, v.Domain, v.Search, v.MTU = l.Address, l.Server, l.Router, l.DNS, l.Domain, l.Search, l.MTU
-	for _, r := range l.Routes {
-		v.Routes = append(v.Routes, leaseapi.Route{Dst: r.Dst, GW: r.GW})
-	}
-	wall := func(t time.Duration) time.Time {
-		if t == dhcp4.Never {
-			return time.Time{}
-		}
-		return time.Now().Add(t - k.cfg.Now()).Round(time.Second)
-	}
-	v.AcquiredAt, v.RenewAt, v.RebindAt, v.ExpiresAt = wall(l.Acquired), wall(l.T1), wall(l.T2), wall(l.Expiry)
-	return v
 }

@@ -2,7 +2,7 @@ package lease
 
 import (
 	"errors"
-	"io/fs"
+	"net"
 	"time"
 
 	"github.com/podlan/podlan/pkg/dhcp4"
@@ -17,16 +17,22 @@ const linger = time.Second
 // heard is a message from a socket.
 type heard struct{ message wire.Message }
 
-// link is an open socket and how many exchanges use it.
+// link is an open socket: a segment's, shared, or one entry's own in its Pod.
 type link struct {
-	conn Conn
-	refs int
+	conn   Conn
+	shared bool
+	refs   int // exchanges that use it, if shared
+	dead   bool
 }
 
-// open gives the entry a socket: an uplink's is shared, a Pod's is its own.
+// open gives the entry a socket.
 func (k *Keeper) open(e *entry) error {
-	if e.conn != nil {
+	if e.conn != nil && !e.conn.dead {
 		return nil
+	}
+	k.hangUpFor(e, k.cfg.Now())
+	if k.ending {
+		return errStopped
 	}
 	if e.req.Transport == leaseapi.FromPod {
 		conn, err := k.cfg.Wire.Pod(e.req.Netns, e.key.IfName)
@@ -43,6 +49,7 @@ func (k *Keeper) open(e *entry) error {
 			return err
 		}
 		s.conn = k.listenOn(conn)
+		s.conn.shared = true
 	}
 	s.conn.refs++
 	e.conn = s.conn
@@ -51,11 +58,16 @@ func (k *Keeper) open(e *entry) error {
 
 // listenOn hands what the socket hears to Run.
 func (k *Keeper) listenOn(conn Conn) *link {
+	l := &link{conn: conn}
 	go func() {
 		for {
 			m, err := conn.Receive()
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
 			if err != nil {
-				return // closed
+				k.later(func() { k.broken(l) })
+				return
 			}
 			select {
 			case k.heard <- heard{message: m}:
@@ -64,20 +76,33 @@ func (k *Keeper) listenOn(conn Conn) *link {
 			}
 		}
 	}()
-	return &link{conn: conn}
+	return l
 }
 
+// broken closes a socket that is of no use any more: its device was removed.
+// Who sends next opens another.
+func (k *Keeper) broken(l *link) {
+	l.dead = true
+	_ = l.conn.Close()
+	for _, s := range k.segments {
+		if s.conn == l {
+			s.conn = nil
+		}
+	}
+}
+
+// hangUpFor lets go of the entry's socket.
 func (k *Keeper) hangUpFor(e *entry, now time.Duration) {
 	l := e.conn
 	e.conn = nil
 	switch {
 	case l == nil:
-	case l == e.segment.conn:
+	case !l.shared:
+		_ = l.conn.Close()
+	default:
 		if l.refs--; l.refs == 0 {
 			e.segment.closeAt = now + linger
 		}
-	default:
-		_ = l.conn.Close()
 	}
 }
 
@@ -95,10 +120,11 @@ func (k *Keeper) closeIdle(s *segment, now time.Duration) time.Duration {
 	return dhcp4.Never
 }
 
-// hangUp closes every socket, at the end.
+// hangUp closes every socket, at the end. Those of releases on their way close
+// themselves.
 func (k *Keeper) hangUp() {
 	for _, e := range k.leases {
-		if e.conn != nil && e.conn != e.segment.conn {
+		if e.conn != nil && !e.conn.shared {
 			_ = e.conn.conn.Close()
 		}
 	}
@@ -107,27 +133,4 @@ func (k *Keeper) hangUp() {
 			_ = s.conn.conn.Close()
 		}
 	}
-}
-
-// missing tells that the way does not exist, from one that is down.
-func missing(err error) bool {
-	return errors.Is(err, wire.ErrNoLink) || errors.Is(err, fs.ErrNotExist)
-}
-
-// segmentOf returns the segment that the request's exchanges count for.
-func (k *Keeper) segmentOf(req leaseapi.Request) *segment {
-	name := "uplink " + req.Uplink
-	if req.Transport == leaseapi.FromPod {
-		name = "bridge " + req.Bridge
-	}
-	s := k.segments[name]
-	if s == nil {
-		now := k.cfg.Now()
-		s = &segment{
-			uplink: req.Uplink, bridge: req.Bridge, window: firstWindow,
-			packets: newBucket(packetRate, now), releases: newBucket(releaseRate, now),
-		}
-		k.segments[name] = s
-	}
-	return s
 }

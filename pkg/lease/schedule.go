@@ -44,11 +44,12 @@ func (s *schedule) first() (time.Duration, bool) {
 // entries implements heap.Interface.
 type entries []*entry
 
-func (h entries) Len() int           { return len(h) }
-func (h entries) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h entries) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+func (h *entries) Len() int           { return len(*h) }
+func (h *entries) Less(i, j int) bool { return (*h)[i].at < (*h)[j].at }
+func (h *entries) Swap(i, j int) {
+	q := *h
+	q[i], q[j] = q[j], q[i]
+	q[i].index, q[j].index = i, j
 }
 
 func (h *entries) Push(x any) {

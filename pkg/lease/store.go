@@ -1,10 +1,7 @@
 package lease
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"sync"
+	"slices"
 	"time"
 
 	"github.com/podlan/podlan/pkg/dhcp4"
@@ -22,6 +19,8 @@ type stored struct {
 	Lease   dhcp4.Lease      `json:"lease"`
 	// Lost is why the server took the lease back; empty while it is held.
 	Lost string `json:"lost,omitempty"`
+	// Owed: the lease is nobody's any more, only its RELEASE could not be sent.
+	Owed bool `json:"owed,omitempty"`
 	// BootID is the boot whose clock the lease's times are of. AcquiredAt is
 	// for another boot.
 	BootID     string    `json:"bootID"`
@@ -30,16 +29,15 @@ type stored struct {
 	OwnedAt time.Time `json:"ownedAt"`
 }
 
-// save writes the entry's file and then, on Run's goroutine, calls then.
+// save writes the entry's file and then, on Run's goroutine, calls then if it
+// is not nil.
 func (k *Keeper) save(e *entry, then func(error)) {
-	l, ok := e.terms()
-	if !ok {
-		return
-	}
+	l, _ := e.terms()
 	s := stored{
-		Version: formatVersion, Key: e.key, Request: e.req, Lease: l, Lost: e.reason, BootID: k.cfg.BootID,
-		AcquiredAt: time.Now().Add(l.Acquired - k.cfg.Now()), OwnedAt: time.Now(),
+		Version: formatVersion, Key: e.key, Request: e.req, Lease: l, Lost: e.reason, Owed: e.owed, BootID: k.cfg.BootID,
+		AcquiredAt: wall().Add(l.Acquired - k.cfg.Now()), OwnedAt: wall(),
 	}
+	e.files = append(slices.DeleteFunc(e.files, func(key leaseapi.Key) bool { return key == e.key }), e.key)
 	name, key := e.key.Hash(), e.key.String()
 	k.store.add(name, func() {
 		err := k.dir.Put(name, s)
@@ -65,151 +63,41 @@ func (k *Keeper) stored(key string, err error, then func(error)) {
 	}
 }
 
-// load takes up what is in the folder.
-func (k *Keeper) load() error {
-	now := k.cfg.Now()
-	newer := 0
-	err := k.dir.Each(func(_ string, data []byte) error {
-		s, err := decodeStored(data)
-		if errors.Is(err, errNewer) {
-			newer++
-			return nil
+// eraseFormer removes the files under the entry's former keys.
+func (k *Keeper) eraseFormer(e *entry) {
+	var own []leaseapi.Key
+	for _, key := range e.files {
+		switch {
+		case key == e.key:
+			own = append(own, key)
+		case !k.othersFile(e, key):
+			k.erase(key, nil)
 		}
-		if err != nil {
-			return err
+	}
+	e.files = own
+}
+
+// eraseAll removes all files of the entry and then calls then.
+func (k *Keeper) eraseAll(e *entry, then func()) {
+	files := e.files
+	e.files = nil
+	left := 1
+	one := func(error) {
+		if left--; left == 0 {
+			then()
 		}
-		k.adopt(s, now)
-		return nil
-	})
-	if err != nil {
-		k.cfg.Log.Error("leases that cannot be read are set aside", "error", err)
 	}
-	if newer > 0 {
-		return fmt.Errorf("%s: %d leases are of a newer podland's format; this one reads up to version %d", k.cfg.Dir, newer, formatVersion)
-	}
-	if n := len(k.leases); n > 0 {
-		k.cfg.Log.Info("leases taken up again, without a packet", "leases", n)
-		k.cfg.Observer.Readopted(n)
-	}
-	return nil
-}
-
-var errNewer = errors.New("of a newer version")
-
-// decodeStored reads a file and checks what the keeper relies on.
-func decodeStored(data []byte) (stored, error) {
-	var s stored
-	if err := json.Unmarshal(data, &s); err != nil {
-		return s, err
-	}
-	if s.Version > formatVersion {
-		return s, errNewer
-	}
-	if _, err := dhcp4.ParseMAC(s.Request.MAC); err != nil {
-		return s, fmt.Errorf("mac: %w", err)
-	}
-	l := s.Lease
-	switch {
-	case s.Key.Network == "" || s.Key.ContainerID == "" || s.Key.IfName == "":
-		return s, fmt.Errorf("key %q is not whole", s.Key)
-	case !l.Address.IsValid() || !l.Address.Addr().Is4() || !l.Server.Is4():
-		return s, fmt.Errorf("address %s of server %s", l.Address, l.Server)
-	case l.T1 > l.T2 || l.T2 > l.Expiry || l.Acquired > l.Expiry:
-		return s, fmt.Errorf("times %s, %s, %s are out of order", l.T1, l.T2, l.Expiry)
-	case s.Request.Transport != leaseapi.FromUplink && s.Request.Transport != leaseapi.FromPod:
-		return s, fmt.Errorf("transport %q", s.Request.Transport)
-	}
-	return s, nil
-}
-
-// adopt makes an entry of a file. Whether its Pod is still there, Confirm
-// tells. What ran out meanwhile is asked for again.
-func (k *Keeper) adopt(s stored, now time.Duration) {
-	e := k.newEntry(s.Key, s.Request)
-	if twin := k.clients[e.who]; twin != nil {
-		k.erase(s.Key, nil) // a kill came between taking over and forgetting
-		return
-	}
-	l := s.Lease
-	if s.BootID != k.cfg.BootID {
-		l = l.Shift(now - time.Since(s.AcquiredAt) - l.Acquired)
-	}
-	e.stage, e.lastLease, e.reason, e.confirmBy = pending, l, s.Lost, now
-	if s.Lost != "" || now >= l.Expiry {
-		e.stage = lost
-		if e.reason == "" {
-			e.reason = "the lease ran out while podland was down"
+	for _, key := range files {
+		if !k.othersFile(e, key) {
+			left++
+			k.erase(key, one)
 		}
-		e.former = true
-		e.segment.enter(e, background)
-	} else {
-		e.client = dhcp4.Adopt(k.params(s.Request, e.who.mac), k.rng, l)
 	}
-	k.leases[e.key], k.clients[e.who] = e, e
-	k.due.set(e)
+	one(nil)
 }
 
-// writers put files in place off Run's goroutine, a few at once: a flush takes
-// its time. What concerns one name keeps its order.
-type writers struct {
-	lanes []*writeLane
-	all   sync.WaitGroup
-}
-
-const writeLanes = 4
-
-// writeLane is an unbounded queue with one worker: Run must never wait for a
-// disk.
-type writeLane struct {
-	mu    sync.Mutex
-	more  *sync.Cond
-	jobs  []func()
-	ended bool
-}
-
-func newWriters() *writers {
-	w := &writers{}
-	for range writeLanes {
-		l := &writeLane{}
-		l.more = sync.NewCond(&l.mu)
-		w.lanes = append(w.lanes, l)
-		w.all.Go(l.work)
-	}
-	return w
-}
-
-func (w *writers) add(name string, job func()) {
-	l := w.lanes[int(name[0])%len(w.lanes)]
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.jobs = append(l.jobs, job)
-	l.more.Signal()
-}
-
-// close lets what is queued be done, and waits for it.
-func (w *writers) close() {
-	for _, l := range w.lanes {
-		l.mu.Lock()
-		l.ended = true
-		l.more.Signal()
-		l.mu.Unlock()
-	}
-	w.all.Wait()
-}
-
-func (l *writeLane) work() {
-	for {
-		l.mu.Lock()
-		for len(l.jobs) == 0 && !l.ended {
-			l.more.Wait()
-		}
-		if len(l.jobs) == 0 {
-			l.mu.Unlock()
-			return
-		}
-		job := l.jobs[0]
-		l.jobs = l.jobs[1:]
-		l.mu.Unlock()
-		job()
-	}
+// othersFile tells whether the key's file is meanwhile another entry's.
+func (k *Keeper) othersFile(e *entry, key leaseapi.Key) bool {
+	other := k.leases[key]
+	return other != nil && other != e && slices.Contains(other.files, key)
 }

@@ -1,0 +1,46 @@
+package lease
+
+import (
+	"time"
+
+	"github.com/podlan/podlan/pkg/dhcp4"
+)
+
+// adopt makes an entry of a file. Whether its Pod is still there, Confirm
+// tells; what ran out meanwhile is lost in Run's first turn, and asked for
+// again once its Pod is known to be there.
+func (k *Keeper) adopt(s stored, now time.Duration) {
+	e := k.newEntry(s.Key, s.Request)
+	if k.clients[e.who] != nil {
+		k.erase(s.Key, nil) // a kill came between taking over and forgetting
+		return
+	}
+	l := s.Lease
+	if s.BootID != k.cfg.BootID {
+		l = sinceBoot(l, now, wall().Sub(s.AcquiredAt))
+	}
+	e.files = append(e.files, s.Key)
+	e.stage, e.lastLease, e.confirmBy, e.unsure = pending, l, now, true
+	switch {
+	case s.Lost != "":
+		e.stage, e.reason = lost, s.Lost
+		l.T1, l.T2, l.Expiry = now, now, now
+	case s.Owed:
+		e.stage, e.owed, e.dues, e.retry = releasing, true, l, dhcp4.Never
+		e.segment.enter(e, releases)
+	}
+	e.client = dhcp4.Adopt(k.params(e), k.rng, l)
+	k.leases[e.key], k.clients[e.who] = e, e
+	k.due.set(e)
+}
+
+// sinceBoot brings a lease of another boot, acquired that long ago, onto this
+// one's clock. A wall clock that stands before then tells nothing: such a lease
+// is renewed at once.
+func sinceBoot(l dhcp4.Lease, now, age time.Duration) dhcp4.Lease {
+	l = l.Shift(now - min(max(age, 0), century) - l.Acquired)
+	if age < 0 && !l.Infinite() {
+		l.T1 = now
+	}
+	return l
+}

@@ -1,0 +1,183 @@
+package lease
+
+import (
+	"errors"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/podlan/podlan/pkg/dhcp4"
+	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/wire"
+)
+
+// firstRetry and lastRetry are how long a RELEASE that could not be sent waits;
+// it waits twice as long each time.
+const (
+	firstRetry = 10 * time.Second
+	lastRetry  = 80 * time.Second
+)
+
+// giveBack ends an entry; done, if not nil, is called when the RELEASE has been
+// sent and the lease forgotten, or with an error when it could not be sent for
+// now. The client stays as it is, for somebody may take the lease over.
+func (k *Keeper) giveBack(e *entry, done func(error)) {
+	if done != nil {
+		e.released = append(e.released, done)
+	}
+	if e.stage == releasing {
+		return
+	}
+	e.answer(outcome{err: &leaseapi.Error{Code: leaseapi.CodeTryAgainLater, Msg: "the attachment's lease is given back meanwhile"}})
+	now := k.cfg.Now()
+	k.land(e, now)
+	e.segment.leave(e)
+	e.out = nil
+	e.dues = e.owes(now)
+	if l, ok := e.client.Lease(); ok && e.stage != lost {
+		e.lastLease = l
+	}
+	e.stage, e.retry, e.tries = releasing, dhcp4.Never, 0
+	k.listenLate(e, now)
+	e.segment.enter(e, releases)
+	k.due.set(e)
+}
+
+// owes returns what the server holds for the client, or may hold: the lease, or
+// what it has asked for without an answer so far.
+func (e *entry) owes(now time.Duration) dhcp4.Lease {
+	if l, ok := e.client.Lease(); ok && e.stage != lost {
+		return l
+	}
+	if n := len(e.claims); n > 0 {
+		l := e.claims[n-1].lease
+		l.Expiry = now + lateTime
+		return l
+	}
+	return dhcp4.Lease{}
+}
+
+// giveAgain queues a release whose time to be tried again has come.
+func (k *Keeper) giveAgain(e *entry) {
+	e.retry = dhcp4.Never
+	e.segment.enter(e, releases)
+	k.due.set(e)
+}
+
+// sendRelease sends what is due: on an uplink at once, else off Run's
+// goroutine, since a momentary port takes its time.
+func (k *Keeper) sendRelease(e *entry, now time.Duration) {
+	if now >= e.dues.Expiry { // none, or it has given itself back
+		k.finish(e)
+		return
+	}
+	out := dhcp4.Adopt(k.params(e), k.rng, e.dues).Release()
+	if len(out.Send) == 0 {
+		k.finish(e)
+		return
+	}
+	e.sending = true
+	d := datagram(e, out.Send[0])
+	if e.req.Transport == leaseapi.FromUplink {
+		k.releaseSent(e, k.sendFrom(e, d))
+		return
+	}
+	req, key := e.req, e.key
+	k.releases.Add(1)
+	go func() {
+		err := error(errStopped)
+		k.offRun(func() { err = k.sendOnce(req, key, d) })
+		k.later(func() {
+			defer k.releases.Done()
+			k.releaseSent(e, err)
+		})
+	}()
+}
+
+// sendFrom sends from the segment's socket, which may be open already.
+func (k *Keeper) sendFrom(e *entry, d wire.Datagram) error {
+	if err := k.open(e); err != nil {
+		return err
+	}
+	err := e.conn.conn.Send(d)
+	if err != nil && missing(err) {
+		k.broken(e.conn)
+	}
+	if e.late == 0 {
+		k.hangUpFor(e, k.cfg.Now())
+	}
+	return err
+}
+
+// sendOnce finds a way for one message: the Pod, or a momentary port of the
+// bridge where the Pod is gone.
+func (k *Keeper) sendOnce(req leaseapi.Request, key leaseapi.Key, d wire.Datagram) error {
+	conn, err := k.cfg.Wire.Pod(req.Netns, key.IfName)
+	if err != nil && req.Bridge != "" {
+		var portErr error
+		conn, portErr = k.cfg.Wire.Port(req.Bridge, d.SrcMAC)
+		if portErr != nil {
+			return errors.Join(err, portErr)
+		}
+		err = nil
+		// With the Pod's port gone, a bridge whose MAC is not pinned has
+		// another than the one that the ACK came from.
+		d.DstMAC = wire.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	return conn.Send(d)
+}
+
+func (k *Keeper) releaseSent(e *entry, err error) {
+	e.sending = false
+	if err == nil {
+		k.cfg.Observer.Sent(dhcpv4.MessageTypeRelease.String())
+		if !e.gone {
+			k.cfg.Observer.Released()
+		}
+		k.cfg.Log.Info("lease given back", "key", e.key.String(), "address", e.dues.Address.Addr().String())
+		k.finish(e)
+		return
+	}
+	k.cfg.Log.Warn("RELEASE could not be sent", "key", e.key.String(), "error", err)
+	if e.gone {
+		return
+	}
+	e.retry = min(e.dues.Expiry, k.cfg.Now()+min(lastRetry, firstRetry<<min(e.tries, 8)))
+	e.tries++
+	k.due.set(e)
+	if e.owed || len(e.files) == 0 || e.reason != "" {
+		k.over(e, err)
+		return
+	}
+	e.owed = true
+	k.save(e, func(error) { k.over(e, err) })
+}
+
+// finish forgets the entry, on disk too, and tells who waited.
+func (k *Keeper) finish(e *entry) {
+	k.due.remove(e)
+	if e.gone { // the RELEASE was one more, for a late ACK
+		return
+	}
+	e.gone = true
+	if k.leases[e.key] == e {
+		delete(k.leases, e.key)
+	}
+	if k.clients[e.who] == e {
+		delete(k.clients, e.who)
+	}
+	k.eraseAll(e, func() { k.over(e, nil) })
+}
+
+// over calls back who waited for the release.
+func (k *Keeper) over(e *entry, err error) {
+	waiting := e.released
+	e.released = nil
+	for _, done := range waiting {
+		done(err)
+	}
+}

@@ -1,0 +1,129 @@
+package lease
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/podlan/podlan/pkg/dhcp4"
+	"github.com/podlan/podlan/pkg/leaseapi"
+)
+
+// lateTime is how long the ACK of a slow server is listened for after its
+// REQUEST was given up: as long as RFC 2131 §4.1 would have a client wait.
+const lateTime = 64 * time.Second
+
+// maxClaims bounds what is remembered of one acquisition.
+const maxClaims = 4
+
+// claim is an unanswered REQUEST for an address that was not held: the server
+// may have granted it without our knowing. Of the lease only the address and
+// the server count.
+type claim struct {
+	flight flight
+	lease  dhcp4.Lease
+}
+
+// late is a given-up entry that listens for ACKs until then.
+type late struct {
+	entry *entry
+	until time.Duration
+}
+
+// claim remembers the REQUEST. A renewal's needs none: its lease is known.
+func (e *entry) claim(d dhcp4.Datagram) {
+	if _, ok := e.client.Lease(); ok {
+		return
+	}
+	m, err := dhcpv4.FromBytes(d.Payload)
+	if err != nil {
+		return
+	}
+	address, ok := netip.AddrFromSlice(m.RequestedIPAddress().To4())
+	server, named := netip.AddrFromSlice(m.ServerIdentifier().To4())
+	xid := binary.BigEndian.Uint32(m.TransactionID[:])
+	if !ok || !named {
+		return
+	}
+	e.unclaim(xid) // the same REQUEST again
+	if len(e.claims) == maxClaims {
+		e.claims = e.claims[1:]
+	}
+	e.claims = append(e.claims, claim{
+		flight: flight{xid: xid, mac: e.who.mac},
+		lease:  dhcp4.Lease{Address: netip.PrefixFrom(address, address.BitLen()), Server: server, ServerMAC: e.server},
+	})
+}
+
+// unclaim forgets a REQUEST that was answered.
+func (e *entry) unclaim(xid uint32) {
+	var left []claim
+	for _, c := range e.claims {
+		if c.flight.xid != xid {
+			left = append(left, c)
+		}
+	}
+	e.claims = left
+}
+
+// listenLate keeps the ear open for ACKs to what is being given up. In a Pod it
+// does not, for a socket there would keep its namespace alive.
+func (k *Keeper) listenLate(e *entry, now time.Duration) {
+	if len(e.claims) == 0 || e.req.Transport != leaseapi.FromUplink || k.open(e) != nil {
+		return
+	}
+	for _, c := range e.claims {
+		k.flights[c.flight] = e
+	}
+	e.late = now + lateTime
+	k.lates = append(k.lates, late{entry: e, until: e.late})
+}
+
+// endLate ends that.
+func (k *Keeper) endLate(e *entry, now time.Duration) {
+	if e.late == 0 {
+		return
+	}
+	e.late = 0
+	for _, c := range e.claims {
+		delete(k.flights, c.flight)
+	}
+	k.hangUpFor(e, now)
+}
+
+// endLates ends what has listened for long enough, and returns when the next
+// has.
+func (k *Keeper) endLates(now time.Duration) time.Duration {
+	for len(k.lates) > 0 {
+		l := k.lates[0]
+		if l.entry.late == l.until && now < l.until {
+			return l.until
+		}
+		if l.entry.late == l.until {
+			k.endLate(l.entry, now)
+		}
+		k.lates[0] = late{}
+		k.lates = k.lates[1:]
+	}
+	return dhcp4.Never
+}
+
+// hearLate answers an ACK to a given-up REQUEST with another RELEASE: the
+// server may have granted after the first one. If the client has begun anew,
+// the lease is that acquisition's; and if the first RELEASE is still to come,
+// it is enough.
+func (k *Keeper) hearLate(e *entry, reply dhcp4.Reply) {
+	if !e.gone || e.queued || reply.Type != dhcpv4.MessageTypeAck || k.clients[e.who] != nil {
+		return
+	}
+	for _, c := range e.claims {
+		if c.flight.xid == reply.XID {
+			k.cfg.Log.Info("a server granted late what had been given up", "key", e.key.String(), "address", c.lease.Address.Addr().String())
+			e.dues = c.lease
+			e.dues.Expiry = e.late
+			e.segment.enter(e, releases)
+		}
+	}
+}

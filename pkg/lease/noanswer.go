@@ -1,0 +1,50 @@
+package lease
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/podlan/podlan/pkg/leaseapi"
+)
+
+// noAnswer tells what was sent, what was seen, and what to check.
+func (k *Keeper) noAnswer(e *entry, now time.Duration) error {
+	c := e.client.Counts()
+	where := e.req.Uplink
+	if e.req.Transport == leaseapi.FromPod {
+		where = e.key.IfName + " in the Pod"
+	}
+	wanted, check := "DHCPOFFER", "is DHCP served on this segment, and does the switch port allow this MAC?"
+	switch {
+	case c.Offers > 0:
+		wanted, check = "DHCPACK", "the server offers and does not grant: what does its log say?"
+	case c.Discovers == 0:
+		check = "its turn never came: do the ADDs before it get answers?"
+	}
+	sent := fmt.Sprintf("%d DISCOVER sent", c.Discovers)
+	if c.Requests > 0 {
+		sent = fmt.Sprintf("%d DISCOVER and %d REQUEST sent", c.Discovers, c.Requests)
+	}
+	took := (now - e.began).Round(time.Second)
+	msg := fmt.Sprintf("no %s on %s in %s: %s%s, %d frames for %s", wanted, where, took, sent, k.carrier(e), e.seen, e.req.MAC)
+	if c.NAKs > 0 {
+		msg += fmt.Sprintf(", %d DHCPNAK, the last: %s", c.NAKs, c.NAK)
+	}
+	if c.Refused != nil {
+		msg += ", the last answer was refused: " + c.Refused.Error()
+	}
+	return &leaseapi.Error{Code: leaseapi.CodeTryAgainLater, Msg: msg, Details: check}
+}
+
+func (k *Keeper) carrier(e *entry) string {
+	if e.req.Transport == leaseapi.FromPod {
+		return ""
+	}
+	switch present, carrier := k.cfg.Wire.State(e.req.Uplink); {
+	case !present:
+		return ", " + e.req.Uplink + " is gone"
+	case !carrier:
+		return ", no carrier"
+	}
+	return ", carrier up"
+}

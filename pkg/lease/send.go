@@ -1,0 +1,130 @@
+package lease
+
+import (
+	"errors"
+	"io/fs"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/podlan/podlan/pkg/dhcp4"
+	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/wire"
+)
+
+const (
+	// listenTime is how long an answer to a renewal, or about a lost lease, is
+	// waited for with an open socket.
+	listenTime = 10 * time.Second
+	// silence is how long an unanswered message counts as in flight: as long as
+	// RFC 2131 §4.1 has a client wait before it sends again.
+	silence = 4 * time.Second
+)
+
+// put sends a message within the entry's exchange. An acquisition whose way is
+// not there at all ends; all else waits for better times.
+func (k *Keeper) put(e *entry, d dhcp4.Datagram, now time.Duration) {
+	err := k.send(e, d, now)
+	if err == nil {
+		return
+	}
+	k.cfg.Log.Warn("cannot send", "key", e.key.String(), "error", err)
+	if e.stage != acquiring || !missing(err) {
+		e.free()
+		return
+	}
+	k.fail(e, &leaseapi.Error{
+		Code: leaseapi.CodeTryAgainLater, Msg: "DHCP cannot be spoken: " + err.Error(),
+		Details: "is the key `uplink`, or the Pod's interface, right, and does it exist?",
+	})
+}
+
+// missing tells that the way does not exist, from one that is down.
+func missing(err error) bool {
+	return errors.Is(err, wire.ErrNoLink) || errors.Is(err, fs.ErrNotExist)
+}
+
+// send puts a message onto the wire and listens for its answer.
+func (k *Keeper) send(e *entry, d dhcp4.Datagram, now time.Duration) error {
+	if err := k.open(e); err != nil {
+		return err
+	}
+	delete(k.flights, e.flight)
+	e.flight = flight{xid: e.client.XID(), mac: e.who.mac}
+	k.flights[e.flight] = e
+	e.slotEnd = now + silence
+	e.listen = min(e.client.ListenUntil(), now+listenTime)
+	if e.stage == acquiring {
+		e.listen = e.giveUp // a server may take its time to look for conflicts
+	}
+	if err := e.conn.conn.Send(datagram(e, d)); err != nil {
+		if missing(err) {
+			k.broken(e.conn)
+		}
+		return err
+	}
+	if d.Type == dhcpv4.MessageTypeRequest {
+		e.claim(d)
+	}
+	k.cfg.Observer.Sent(d.Type.String())
+	k.cfg.Log.Debug("sent", "type", d.Type.String(), "key", e.key.String(), "mac", e.req.MAC, "to", d.Dst.String())
+	return nil
+}
+
+func datagram(e *entry, d dhcp4.Datagram) wire.Datagram {
+	return wire.Datagram{SrcMAC: wire.MAC(e.who.mac), DstMAC: wire.MAC(d.DstMAC), Src: d.Src, Dst: d.Dst, Payload: d.Payload}
+}
+
+// hear finds out whom a message is for.
+func (k *Keeper) hear(h heard) {
+	reply, err := dhcp4.Decode(h.message.Payload)
+	if err != nil {
+		k.cfg.Observer.Malformed()
+		return
+	}
+	reply.From = dhcp4.MAC(h.message.From)
+	k.cfg.Observer.Received(reply.Type.String())
+	e := k.flights[flight{xid: reply.XID, mac: reply.Client}]
+	if e == nil {
+		return
+	}
+	k.cfg.Log.Debug("received", "type", reply.Type.String(), "key", e.key.String(), "mac", e.req.MAC)
+	if e.stage == releasing {
+		k.hearLate(e, reply)
+		return
+	}
+	k.handle(e, reply, k.cfg.Now())
+}
+
+func (k *Keeper) handle(e *entry, reply dhcp4.Reply, now time.Duration) {
+	e.seen++
+	if reply.Type == dhcpv4.MessageTypeOffer {
+		e.server = reply.From
+	}
+	before := e.client.State()
+	out := e.client.Handle(now, reply)
+	switch {
+	case e.client.State() == before: // it was of no use
+	case reply.Type == dhcpv4.MessageTypeNak:
+		e.unclaim(reply.XID)
+		e.segment.unanswered()
+	case e.slot:
+		e.segment.answered()
+	}
+	k.apply(e, out, now)
+}
+
+// land ends an exchange: the place in the window and the socket are free.
+func (k *Keeper) land(e *entry, now time.Duration) {
+	e.free()
+	delete(k.flights, e.flight)
+	k.hangUpFor(e, now)
+}
+
+// free gives back the entry's place in the window.
+func (e *entry) free() {
+	if e.slot {
+		e.slot = false
+		e.segment.flying--
+	}
+}
