@@ -36,13 +36,18 @@ func awaitNoLease(t *testing.T, server *lab.Server, addrs ...netip.Addr) {
 	})
 }
 
-func holds(server *lab.Server, addr netip.Addr) error {
-	for _, lease := range server.ActiveLeases() {
-		if lease.Addr == addr {
-			return nil
+// awaitLease waits until the server's database shows the lease: it is written
+// after the answer.
+func awaitLease(t *testing.T, server *lab.Server, addr netip.Addr) {
+	t.Helper()
+	lab.Eventually(t, "the server's lease", func() error {
+		for _, lease := range server.ActiveLeases() {
+			if lease.Addr == addr {
+				return nil
+			}
 		}
-	}
-	return fmt.Errorf("the server holds no lease of %s", addr)
+		return fmt.Errorf("the server holds no lease of %s", addr)
+	})
 }
 
 func TestALeasedPodIsANeighbourOfTheHosts(t *testing.T) {
@@ -58,9 +63,7 @@ func TestALeasedPodIsANeighbourOfTheHosts(t *testing.T) {
 			pod := node.Pod("p1")
 
 			addr := address(t, attach(t, node, conf, pod))
-			if err := holds(l.Server(), addr); err != nil {
-				t.Error(err)
-			}
+			awaitLease(t, l.Server(), addr)
 			reaches(t, client, addr)
 			reaches(t, pod, client.Addr.Addr())
 			reaches(t, node, addr)
@@ -182,9 +185,7 @@ func TestARetriedSandboxKeepsItsLeaseAndTheOldOnesDELDoesNotEndIt(t *testing.T) 
 	}
 	detach(t, node, conf, first, at)
 	reaches(t, client, retried)
-	if err := holds(l.Server(), retried); err != nil {
-		t.Error(err)
-	}
+	awaitLease(t, l.Server(), retried)
 	if len(l.Server().Releases()) > 0 {
 		t.Errorf("released: %v", l.Server().Releases())
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
-	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/leaseapi/client"
@@ -36,12 +35,6 @@ type Plugin struct {
 // Funcs returns the verbs for skel.
 func (p Plugin) Funcs() skel.CNIFuncs {
 	return skel.CNIFuncs{Add: p.Add, Del: p.Del, Check: p.Check, GC: p.GC, Status: p.Status}
-}
-
-// Versions returns the versions of the CNI specification that both plugins
-// speak.
-func Versions() version.PluginInfo {
-	return version.PluginSupports("0.3.1", "0.4.0", "1.0.0", "1.1.0")
 }
 
 // Add leases an address and prints it as a CNI result.

@@ -8,10 +8,11 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/podlan/podlan/pkg/ipam"
+	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/version"
 )
 
 func main() {
 	plugin := ipam.Plugin{Stdout: os.Stdout, Stderr: os.Stderr}
-	skel.PluginMainFuncs(plugin.Funcs(), ipam.Versions(), "podlan-dhcp "+version.String())
+	skel.PluginMainFuncs(plugin.Funcs(), netconf.Versions(), "podlan-dhcp "+version.String())
 }

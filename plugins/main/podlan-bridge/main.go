@@ -8,11 +8,11 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 
 	"github.com/podlan/podlan/pkg/attach"
-	"github.com/podlan/podlan/pkg/ipam"
+	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/version"
 )
 
 func main() {
 	plugin := attach.Plugin{Stdout: os.Stdout, Stderr: os.Stderr, Environ: os.Environ()}
-	skel.PluginMainFuncs(plugin.Funcs(), ipam.Versions(), "podlan-bridge "+version.String())
+	skel.PluginMainFuncs(plugin.Funcs(), netconf.Versions(), "podlan-bridge "+version.String())
 }
