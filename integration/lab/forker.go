@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"os"
 	"os/exec"
 	"runtime"
 
@@ -10,6 +11,9 @@ import (
 // forker starts long-running children from one thread that lives as long as the
 // lab: a child's death signal (PR_SET_PDEATHSIG) is bound to the thread that
 // forked it, and Go's threads may end before the process does.
+//
+// The thread itself does not end with the lab, but goes back to where it came
+// from: before it was the lab's it may have forked children of other labs.
 type forker struct {
 	jobs chan func()
 }
@@ -17,9 +21,17 @@ type forker struct {
 func newForker() *forker {
 	f := &forker{jobs: make(chan func())}
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread has been elsewhere
+		runtime.LockOSThread()
+		home, err := os.Open("/proc/thread-self/ns/net")
 		for job := range f.jobs {
 			job()
+		}
+		if err != nil {
+			return // a thread that cannot go back ends here
+		}
+		defer home.Close()
+		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+			runtime.UnlockOSThread()
 		}
 	}()
 	return f
