@@ -9,7 +9,7 @@ import (
 
 // settling is how long after the last DEL releases may take to reach the
 // server; what it holds then is lost to it until the lease time ends.
-const settling = 3 * time.Second
+const settling = 6 * time.Second
 
 // round is what one side did in one turn.
 type round struct {
