@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -115,7 +116,10 @@ func printJSON(out io.Writer, v any) error {
 
 // explained adds what to do to an error that only says what is.
 func explained(err error) error {
-	if errors.Is(err, client.ErrUnreachable) {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w\nOnly root may ask podland: `sudo podlan ...`", err)
+	case errors.Is(err, client.ErrUnreachable):
 		return fmt.Errorf("%w\nIs it running? `systemctl status podland`; another socket? `--socket`", err)
 	}
 	return err

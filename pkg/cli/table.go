@@ -46,8 +46,12 @@ func printLeases(out io.Writer, leases []leaseapi.Lease, now time.Time) error {
 		if l.Server.IsValid() {
 			server = l.Server.String()
 		}
+		renew, expire := "-", "-" // of what is not leased yet
+		if l.Address.IsValid() {
+			renew, expire = until(l.RenewAt, now), until(l.ExpiresAt, now)
+		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", address, l.MAC, state(l), podOf(l), l.Network, l.IfName,
-			server, until(l.RenewAt, now), until(l.ExpiresAt, now))
+			server, renew, expire)
 	}
 	return w.Flush()
 }
@@ -96,12 +100,14 @@ func until(t, now time.Time) string {
 	return short(t.Sub(now))
 }
 
-// short cuts a time to whole seconds, and to whole minutes above an hour.
+// short cuts a time to whole seconds, and to whole minutes above an hour. What a
+// clock that was set back makes negative is 0.
 func short(d time.Duration) string {
+	d = max(0, d.Round(time.Second))
 	if d >= time.Hour {
 		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
 	}
-	return d.Round(time.Second).String()
+	return d.String()
 }
 
 func yesNo(b bool, yes, no string) string {
