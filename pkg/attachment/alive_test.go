@@ -60,7 +60,7 @@ func TestANamespaceInAClosedFolderIsAlive(t *testing.T) {
 		t.Skip("to become another user takes root")
 	}
 	dir := t.TempDir()
-	must(t, os.Chmod(dir, 0o700)) //nolint:gosec // a folder needs its x
+	must(t, os.Chmod(dir, 0o700))
 	rec := attachment.Record{State: attachment.Ready, BootID: "boot", Netns: filepath.Join(dir, "netns")}
 	fate := make(chan attachment.Fate)
 	go func() {

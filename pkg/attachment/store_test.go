@@ -134,8 +134,10 @@ func TestAnAttachmentsLockIsItsOwn(t *testing.T) {
 func TestHostEndsAreKernelNamesAndDiffer(t *testing.T) {
 	seen := map[string]attachment.Key{}
 	for _, key := range []attachment.Key{
-		{Network: "lan", ContainerID: "c1", IfName: "eth0"}, {Network: "lan", ContainerID: "c1", IfName: "eth1"},
-		{Network: "lan", ContainerID: "c2", IfName: "eth0"}, {Network: "lan2", ContainerID: "c1", IfName: "eth0"},
+		{Network: "lan", ContainerID: "c1", IfName: "eth0"},
+		{Network: "lan", ContainerID: "c1", IfName: "eth1"},
+		{Network: "lan", ContainerID: "c2", IfName: "eth0"},
+		{Network: "lan2", ContainerID: "c1", IfName: "eth0"},
 		{Network: "lanc", ContainerID: "1", IfName: "eth0"}, // the same letters, cut elsewhere
 	} {
 		name := attachment.HostEnd(key)

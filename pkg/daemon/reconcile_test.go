@@ -143,10 +143,10 @@ func TestWhatIsNotAbandonedIsLeftAlone(t *testing.T) {
 			return rec
 		},
 	}
-	for name, make := range cases {
+	for name, prepare := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := newReconciled(t)
-			rec := make(t, r)
+			rec := prepare(t, r)
 			r.once(t.Context())
 			if !r.stands(t, rec) {
 				t.Errorf("it was taken down\n%s", r.log.String())

@@ -255,11 +255,13 @@ func TestCHECKComparesTheLeaseWithTheResult(t *testing.T) {
 		"another prefix length": {nil, prev("192.0.2.7/25"), leaseapi.CodeChanged, []string{"192.0.2.7/25"}},
 		"a lost lease": {
 			func(l *leaseapi.Lease) { l.State, l.Reason = leaseapi.StateLost, "DHCPNAK by 192.0.2.1" }, prev("192.0.2.7/24"),
-			leaseapi.CodeLeaseLost, []string{"no longer leased", "DHCPNAK by 192.0.2.1"},
+			leaseapi.CodeLeaseLost,
+			[]string{"no longer leased", "DHCPNAK by 192.0.2.1"},
 		},
 		"one that is asked for again": {
 			func(l *leaseapi.Lease) { l.State, l.Address = leaseapi.StateAcquiring, netip.Prefix{} }, prev("192.0.2.7/24"),
-			leaseapi.CodeLeaseLost, []string{"no longer leased"},
+			leaseapi.CodeLeaseLost,
+			[]string{"no longer leased"},
 		},
 		"a result that is none": {nil, object{"prevResult": "x"}, leaseapi.CodeDecode, []string{"prevResult"}},
 	}

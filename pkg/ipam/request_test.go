@@ -2,6 +2,7 @@ package ipam
 
 import (
 	"context"
+	"maps"
 	"testing"
 	"time"
 
@@ -36,9 +37,7 @@ func TestARequestFromPodlanBridge(t *testing.T) {
 	}
 	ipam := func(keys object) object {
 		all := object{"type": "podlan-dhcp"}
-		for k, v := range keys {
-			all[k] = v
-		}
+		maps.Copy(all, keys)
 		return object{"ipam": all}
 	}
 	cases := map[string]struct {
@@ -48,7 +47,8 @@ func TestARequestFromPodlanBridge(t *testing.T) {
 	}{
 		"over the uplink": {nil, "", func(*leaseapi.Request) {}},
 		"from the Pod": {
-			object{"podlan": object{"mac": "02:00:00:00:00:01", "bridge": "br0", "from": "pod", "budgetMS": 9}}, "",
+			object{"podlan": object{"mac": "02:00:00:00:00:01", "bridge": "br0", "from": "pod", "budgetMS": 9}},
+			"",
 			func(r *leaseapi.Request) { r.Transport, r.Uplink, r.BudgetMS = leaseapi.FromPod, "", 9 },
 		},
 		"of a Kubernetes Pod": {
@@ -57,7 +57,8 @@ func TestARequestFromPodlanBridge(t *testing.T) {
 		},
 		"with options": {
 			ipam(object{"provide": []object{
-				{"option": "host-name", "fromArg": "K8S_POD_NAME"}, {"option": "77", "value": "blue"},
+				{"option": "host-name", "fromArg": "K8S_POD_NAME"},
+				{"option": "77", "value": "blue"},
 				{"option": "dhcp-client-identifier", "value": "\x00me"},
 			}}), "K8S_POD_NAME=web",
 			func(r *leaseapi.Request) {
@@ -170,12 +171,16 @@ func TestWhatCannotBeAskedForIsRefused(t *testing.T) {
 		"an interface yet to come": {object{"type": "ptp"}, "eth9", "", types.ErrInvalidNetworkConfig, []string{`"eth9"`, "not in the Pod yet", "macvlan"}},
 		"no namespace":             {object{"type": "bridge"}, "eth0", "/gone", types.ErrInvalidEnvironmentVariables, []string{"CNI_NETNS", "/gone"}},
 		"the uplink of a VLAN": {
-			object{"type": "bridge", "bridge": "br0", "vlan": 20, "dhcpFrom": "uplink"}, "eth0", "",
-			types.ErrInvalidNetworkConfig, []string{"ipam.dhcpFrom", `"uplink"`, "untagged"},
+			object{"type": "bridge", "bridge": "br0", "vlan": 20, "dhcpFrom": "uplink"},
+			"eth0", "",
+			types.ErrInvalidNetworkConfig,
+			[]string{"ipam.dhcpFrom", `"uplink"`, "untagged"},
 		},
 		"the uplink of a bridge that has none": {
-			object{"type": "bridge", "bridge": "br1", "dhcpFrom": "uplink"}, "eth0", "",
-			types.ErrInvalidNetworkConfig, []string{"ipam.dhcpFrom", `"br1"`, "pod, or auto"},
+			object{"type": "bridge", "bridge": "br1", "dhcpFrom": "uplink"},
+			"eth0", "",
+			types.ErrInvalidNetworkConfig,
+			[]string{"ipam.dhcpFrom", `"br1"`, "pod, or auto"},
 		},
 	}
 	for name, c := range cases {

@@ -56,11 +56,13 @@ func TestEachCallIsTheContracts(t *testing.T) {
 		},
 		"get": {
 			func(ctx context.Context, c *client.Client) (any, error) { return c.Get(ctx, key()) },
-			"GET " + one + " ", `{"state":"bound"}`, leaseapi.Lease{State: leaseapi.StateBound},
+			"GET " + one + " ", `{"state":"bound"}`,
+			leaseapi.Lease{State: leaseapi.StateBound},
 		},
 		"list": {
 			func(ctx context.Context, c *client.Client) (any, error) { return c.List(ctx) },
-			"GET " + leaseapi.PathLeases + " ", `[]`, []leaseapi.Lease{},
+			"GET " + leaseapi.PathLeases + " ", `[]`,
+			[]leaseapi.Lease{},
 		},
 		"release": {
 			func(ctx context.Context, c *client.Client) (any, error) { return nil, c.Release(ctx, key()) },
@@ -74,7 +76,8 @@ func TestEachCallIsTheContracts(t *testing.T) {
 		},
 		"status": {
 			func(ctx context.Context, c *client.Client) (any, error) { return c.Status(ctx) },
-			"GET " + leaseapi.PathStatus + " ", `{"version":"v9","later":true}`, leaseapi.Status{Version: "v9"},
+			"GET " + leaseapi.PathStatus + " ", `{"version":"v9","later":true}`,
+			leaseapi.Status{Version: "v9"},
 		},
 		"a key with odd letters": {
 			func(ctx context.Context, c *client.Client) (any, error) {
