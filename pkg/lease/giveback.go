@@ -96,13 +96,7 @@ func (k *Keeper) sendRelease(e *entry, now time.Duration) {
 
 // sendFrom sends from the segment's socket, which may be open already.
 func (k *Keeper) sendFrom(e *entry, d wire.Datagram) error {
-	if err := k.open(e); err != nil {
-		return err
-	}
-	err := e.conn.conn.Send(d)
-	if err != nil && missing(err) {
-		k.broken(e.conn)
-	}
+	err := k.transmit(e, d)
 	if e.late == 0 {
 		k.hangUpFor(e, k.cfg.Now())
 	}

@@ -46,7 +46,7 @@ func missing(err error) bool {
 
 // send puts a message onto the wire and listens for its answer.
 func (k *Keeper) send(e *entry, d dhcp4.Datagram, now time.Duration) error {
-	if err := k.open(e); err != nil {
+	if err := k.transmit(e, datagram(e, d)); err != nil {
 		return err
 	}
 	delete(k.flights, e.flight)
@@ -57,18 +57,30 @@ func (k *Keeper) send(e *entry, d dhcp4.Datagram, now time.Duration) error {
 	if e.stage == acquiring {
 		e.listen = e.giveUp // a server may take its time to look for conflicts
 	}
-	if err := e.conn.conn.Send(datagram(e, d)); err != nil {
-		if missing(err) {
-			k.broken(e.conn)
-		}
-		return err
-	}
 	if d.Type == dhcpv4.MessageTypeRequest {
 		e.claim(d)
 	}
 	k.cfg.Observer.Sent(d.Type.String())
 	k.cfg.Log.Debug("sent", "type", d.Type.String(), "key", e.key.String(), "mac", e.req.MAC, "to", d.Dst.String())
 	return nil
+}
+
+// transmit sends from the entry's socket. One that is open already may be of a
+// device that was removed and made anew.
+func (k *Keeper) transmit(e *entry, d wire.Datagram) error {
+	used := e.conn != nil && !e.conn.dead || e.segment.conn != nil
+	if err := k.open(e); err != nil {
+		return err
+	}
+	err := e.conn.conn.Send(d)
+	if err == nil || !missing(err) {
+		return err
+	}
+	k.broken(e.conn)
+	if !used {
+		return err
+	}
+	return k.transmit(e, d)
 }
 
 func datagram(e *entry, d dhcp4.Datagram) wire.Datagram {
