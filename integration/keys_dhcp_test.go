@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"sync"
@@ -41,9 +42,7 @@ func (s side) withDHCP(keys object) object {
 	} else {
 		ipam = refDHCP(s.t, s.node)
 	}
-	for key, value := range keys {
-		ipam[key] = value
-	}
+	maps.Copy(ipam, keys)
 	return ipam
 }
 

@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -39,9 +40,7 @@ func TestKeyMACIsTheRuntimesBeforeTheConfsBeforeCNIARGS(t *testing.T) {
 				if s.plugin == "podlan-bridge" {
 					keys["ipam"] = leased()
 				}
-				for key, value := range c.keys {
-					keys[key] = value
-				}
+				maps.Copy(keys, c.keys)
 				result := attach(t, s.node, s.conf(keys), s.pod, c.at)
 				mac := link(t, s.pod.Netns, "eth0").Attrs().HardwareAddr.String()
 				if result.Interfaces[2].Mac != mac || (c.want != "" && mac != c.want) {

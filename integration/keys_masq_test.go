@@ -82,11 +82,11 @@ func masquerade(t *testing.T, s side, keys object) (rules [2][]string) {
 // the other sees.
 func dialled(t *testing.T, from, to *lab.Netns, addr netip.Addr) netip.Addr {
 	t.Helper()
-	any := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	wildcard := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
 	if addr.Is6() {
-		any = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
+		wildcard = netip.AddrPortFrom(netip.IPv6Unspecified(), 0)
 	}
-	listener, err := to.Listen(t.Context(), "tcp", any.String())
+	listener, err := to.Listen(t.Context(), "tcp", wildcard.String())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -162,12 +162,12 @@ func twoSides(t *testing.T, opts lab.Options, where lab.NodeOptions) (ours, refe
 	if opts.Server == "" {
 		opts.Server = lab.None
 	}
-	make := func(plugin string) side {
+	build := func(plugin string) side {
 		l := lab.New(t, options(t, opts))
 		node := l.Node("n1", where)
 		return side{t: t, lab: l, node: node, pod: node.Pod("p1"), plugin: plugin}
 	}
-	return make("podlan-bridge"), make("bridge")
+	return build("podlan-bridge"), build("bridge")
 }
 
 // conf is a conf of the side's plugin: the reference's, but for its type.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/vishvananda/netlink"
@@ -76,7 +77,7 @@ func sysctls(ifname string, cfg IPConfig) []rtnl.Sysctl {
 	conf := "net/ipv6/conf/" + ifname + "/"
 	// For AnnounceFromPod, and for every change of the MAC later.
 	notify := []rtnl.Sysctl{{Path: "net/ipv4/conf/" + ifname + "/arp_notify", Value: "1"}, {Path: conf + "ndisc_notify", Value: "1"}}
-	always := append(notify, cfg.duplicates(conf)...)
+	always := slices.Concat(notify, cfg.duplicates(conf))
 	if !cfg.hasIPv6() {
 		return append(always, rtnl.Sysctl{Path: conf + "accept_ra", Value: "0"}, rtnl.Sysctl{Path: conf + "autoconf", Value: "0"})
 	}
