@@ -121,7 +121,7 @@ func readBridge(conf *object, args Args) *Bridge {
 func (b *Bridge) readIPAM(ipam *object) {
 	b.IPAM = ipam.text("type", "")
 	switch {
-	case b.IPAM == "" && len(ipam.raw) > 0:
+	case b.IPAM == "" && len(ipam.unknown()) > 0: // "type": "" alone is the reference's layer 2
 		ipam.fail("type", "", "allowed: the name of an IPAM plugin; leave `ipam` out for layer 2 only")
 	case strings.ContainsAny(b.IPAM, "/\x00"):
 		ipam.fail("type", b.IPAM, "allowed: a file name without a slash")

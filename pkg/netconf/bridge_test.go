@@ -153,6 +153,15 @@ func TestKeysAreReadInAnyCaseAsGoDoes(t *testing.T) {
 	}
 }
 
+func TestAnIPAMObjectThatNamesNoPluginMeansLayerTwo(t *testing.T) {
+	for _, ipam := range []string{`{}`, `{"type":""}`, `null`} {
+		b, err := netconf.ParseBridge([]byte(minimal+`,"ipam":`+ipam+`}`), "")
+		if err != nil || b.IPAM != "" {
+			t.Errorf("%s: got %+v, %v", ipam, b, err)
+		}
+	}
+}
+
 func TestARefusedConfStillTellsADelWhereToCleanUp(t *testing.T) {
 	b, err := netconf.ParseBridge([]byte(minimal+`,"stateDir":"/x","mtu":"big","ipam":{"type":"host-local"}}`), "")
 	if err == nil || b == nil || b.StateDir != "/x" || b.Name != "lan" || b.IPAM != "host-local" {
