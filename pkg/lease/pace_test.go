@@ -132,18 +132,17 @@ func TestWindowShrinksOnLossAndGrows(t *testing.T) {
 	on(t, func(n *node) {
 		n.set(func() {
 			n.delay = 5 * time.Millisecond
-			lost := 0
-			n.mute = func(dhcpv4.MessageType) bool {
-				if len(n.inFlight) > 12 && lost < 200 {
-					lost++
-					return true
-				}
-				return false
+			n.mute = func(dhcpv4.MessageType) bool { // its socket buffer is full
+				all := n.frames
+				return len(all) > 12 && time.Since(all[len(all)-12].at) < n.delay
 			}
 		})
 		n.wantAll(n.crowd(0, 300))
 		n.wantActive(300)
 		n.wantPace()
+		if got := len(n.sent(discover)); got == 300 || got > 600 {
+			n.Errorf("%d DISCOVER for 300 clients", got)
+		}
 	})
 }
 

@@ -49,7 +49,6 @@ type lan struct {
 	mute     func(dhcpv4.MessageType) bool
 	stranger func(mac string) bool // nobody answers it
 	refuse   bool                  // NAK every REQUEST
-	next     byte
 	known    map[string]netip.Addr // by client-id
 	leases   map[netip.Addr]string // active, client-ids
 	slow     map[dhcpv4.MessageType]time.Duration
@@ -144,7 +143,7 @@ func (d *door) Receive() (wire.Message, error) {
 }
 
 func (d *door) Close() error {
-	err := error(net.ErrClosed)
+	err := net.ErrClosed
 	d.once.Do(func() {
 		close(d.ended)
 		d.lan.set(func() {
