@@ -156,15 +156,31 @@ func TestLateACKOfAGivenUpAcquisitionIsReleasedAgain(t *testing.T) {
 		synctest.Wait()
 		n.wantSent(release, 2)
 		n.wantActive(0)
-		n.pass(lateTime)
+		n.deliver(ack) // to the REQUEST's repetition, the last
+		n.pass(time.Second)
+		n.wantSent(release, 3)
 		if n.opened() != 0 {
 			n.Error("the socket stays open")
 		}
 	})
 }
 
-// lateTime is for how long a late ACK is listened for, and the linger.
-const lateTime = 66 * time.Second
+// A late ACK is not listened for for ever.
+func TestSilenceAfterAGivenUpAcquisition(t *testing.T) {
+	on(t, func(n *node) {
+		n.set(func() { n.mute = func(k dhcpv4.MessageType) bool { return k == request } })
+		_, err := n.keeper.Acquire(n.Context(), key(1), pod(1))
+		wantCode(n, err, leaseapi.CodeTryAgainLater)
+		n.pass(63 * time.Second)
+		if n.opened() != 1 {
+			n.Error("nobody listens")
+		}
+		n.pass(3 * time.Second)
+		if n.opened() != 0 {
+			n.Error("the socket stays open")
+		}
+	})
+}
 
 // By the time of the late ACK the client may have begun anew: the lease is then
 // the new acquisition's.

@@ -3,6 +3,7 @@ package lease
 import (
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -22,8 +23,9 @@ const maxClaims = 4
 // may have granted it without our knowing. Of the lease only the address and
 // the server count.
 type claim struct {
-	flight flight
-	lease  dhcp4.Lease
+	flight     flight
+	lease      dhcp4.Lease
+	unanswered int // REQUESTs
 }
 
 // late is a given-up entry that listens for ACKs until then.
@@ -47,25 +49,22 @@ func (e *entry) claim(d dhcp4.Datagram) {
 	if !ok || !named {
 		return
 	}
-	e.unclaim(xid) // the same REQUEST again
+	if n := len(e.claims); n > 0 && e.claims[n-1].flight.xid == xid {
+		e.claims[n-1].unanswered++ // the same REQUEST again
+		return
+	}
 	if len(e.claims) == maxClaims {
 		e.claims = e.claims[1:]
 	}
 	e.claims = append(e.claims, claim{
-		flight: flight{xid: xid, mac: e.who.mac},
-		lease:  dhcp4.Lease{Address: netip.PrefixFrom(address, address.BitLen()), Server: server, ServerMAC: e.server},
+		flight: flight{xid: xid, mac: e.who.mac}, unanswered: 1,
+		lease: dhcp4.Lease{Address: netip.PrefixFrom(address, address.BitLen()), Server: server, ServerMAC: e.server},
 	})
 }
 
-// unclaim forgets a REQUEST that was answered.
+// unclaim forgets a REQUEST that was refused.
 func (e *entry) unclaim(xid uint32) {
-	var left []claim
-	for _, c := range e.claims {
-		if c.flight.xid != xid {
-			left = append(left, c)
-		}
-	}
-	e.claims = left
+	e.claims = slices.DeleteFunc(e.claims, func(c claim) bool { return c.flight.xid == xid })
 }
 
 // listenLate keeps the ear open for ACKs to what is being given up. In a Pod it
@@ -113,17 +112,21 @@ func (k *Keeper) endLates(now time.Duration) time.Duration {
 // hearLate answers an ACK to a given-up REQUEST with another RELEASE: the
 // server may have granted after the first one. If the client has begun anew,
 // the lease is that acquisition's; and if the first RELEASE is still to come,
-// it is enough.
+// it is enough. With the last answer the listening is over.
 func (k *Keeper) hearLate(e *entry, reply dhcp4.Reply) {
-	if !e.gone || e.queued || reply.Type != dhcpv4.MessageTypeAck || k.clients[e.who] != nil {
+	i := slices.IndexFunc(e.claims, func(c claim) bool { return c.flight.xid == reply.XID })
+	if i < 0 || reply.Type != dhcpv4.MessageTypeAck && reply.Type != dhcpv4.MessageTypeNak {
 		return
 	}
-	for _, c := range e.claims {
-		if c.flight.xid == reply.XID {
-			k.cfg.Log.Info("a server granted late what had been given up", "key", e.key.String(), "address", c.lease.Address.Addr().String())
-			e.dues = c.lease
-			e.dues.Expiry = e.late
-			e.segment.enter(e, releases)
-		}
+	now, c := k.cfg.Now(), &e.claims[i]
+	c.unanswered--
+	if reply.Type == dhcpv4.MessageTypeAck && e.gone && k.clients[e.who] == nil {
+		k.cfg.Log.Info("a server granted late what had been given up", "key", e.key.String(), "address", c.lease.Address.Addr().String())
+		e.dues = c.lease
+		e.dues.Expiry = now + lateTime
+		e.segment.enter(e, releases)
+	}
+	if !slices.ContainsFunc(e.claims, func(c claim) bool { return c.unanswered > 0 }) {
+		k.endLate(e, now)
 	}
 }
