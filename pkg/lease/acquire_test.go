@@ -159,6 +159,7 @@ func TestLateACKOfAGivenUpAcquisitionIsReleasedAgain(t *testing.T) {
 		n.deliver(ack) // to the REQUEST's repetition, the last
 		n.pass(time.Second)
 		n.wantSent(release, 3)
+		n.pass(5 * time.Second) // the RELEASE is repeated after 1 and 4 s
 		if n.opened() != 0 {
 			n.Error("the socket stays open")
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/podlan/podlan/pkg/dhcp4"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/wire"
 )
 
 // client is what a server knows an entry by.
@@ -58,7 +59,7 @@ type entry struct {
 
 	wayOut
 	giving
-	gone  bool // out of all maps
+	gone  bool // out of all maps; its RELEASE may be sent again
 	index int  // in the schedule, -1 if not
 	at    time.Duration
 }
@@ -85,8 +86,10 @@ type giving struct {
 	dues     dhcp4.Lease // what the server has to know of; no address: nothing
 	owed     bool        // DEL may have been answered: the file says so
 	released []func(error)
+	message  *wire.Datagram // the RELEASE, once it has been made
 	sending  bool
-	retry    time.Duration
+	sent     int           // how often it has been sent
+	retry    time.Duration // when it is to be sent (again)
 	tries    int
 	late     time.Duration // until when a late ACK is listened for
 }

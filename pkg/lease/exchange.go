@@ -9,8 +9,6 @@ import (
 // wake does what an entry is due for.
 func (k *Keeper) wake(e *entry, now time.Duration) {
 	switch {
-	case e.gone:
-		return
 	case e.stage == releasing:
 		k.giveAgain(e)
 		return
@@ -69,7 +67,7 @@ func (k *Keeper) pump(s *segment, now time.Duration) time.Duration {
 			return min(at, k.closeIdle(s, now))
 		}
 		e := s.take(l)
-		if l == releases {
+		if l == releases || l == repeats {
 			k.sendRelease(e, now)
 			continue
 		}

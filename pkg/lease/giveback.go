@@ -37,7 +37,7 @@ func (k *Keeper) giveBack(e *entry, done func(error)) {
 	if l, ok := e.client.Lease(); ok && e.stage != lost {
 		e.lastLease = l
 	}
-	e.stage, e.retry, e.tries = releasing, dhcp4.Never, 0
+	e.stage, e.retry, e.tries, e.message = releasing, dhcp4.Never, 0, nil
 	k.listenLate(e, now)
 	e.segment.enter(e, releases)
 	k.due.set(e)
@@ -57,9 +57,13 @@ func (e *entry) owes(now time.Duration) dhcp4.Lease {
 	return dhcp4.Lease{}
 }
 
-// giveAgain queues a release whose time to be tried again has come.
+// giveAgain queues a release whose time to be tried, or repeated, has come.
 func (k *Keeper) giveAgain(e *entry) {
 	e.retry = dhcp4.Never
+	if e.gone {
+		e.segment.enter(e, repeats)
+		return
+	}
 	e.segment.enter(e, releases)
 	k.due.set(e)
 }
@@ -67,17 +71,15 @@ func (k *Keeper) giveAgain(e *entry) {
 // sendRelease sends what is due: on an uplink at once, else off Run's
 // goroutine, since a momentary port takes its time.
 func (k *Keeper) sendRelease(e *entry, now time.Duration) {
-	if now >= e.dues.Expiry { // none, or it has given itself back
-		k.finish(e)
+	if e.gone && k.clients[e.who] != nil {
+		return // a repeat would end the new lease
+	}
+	if !e.release(k, now) {
+		k.finish(e) // nothing is due, or it has given itself back
 		return
 	}
-	out := dhcp4.Adopt(k.params(e), k.rng, e.dues).Release()
-	if len(out.Send) == 0 {
-		k.finish(e)
-		return
-	}
+	d := *e.message
 	e.sending = true
-	d := datagram(e, out.Send[0])
 	if e.req.Transport == leaseapi.FromUplink {
 		k.releaseSent(e, k.sendFrom(e, d))
 		return
@@ -92,6 +94,22 @@ func (k *Keeper) sendRelease(e *entry, now time.Duration) {
 			k.releaseSent(e, err)
 		})
 	}()
+}
+
+// release makes the message, once; false if there is none to be sent.
+func (e *entry) release(k *Keeper, now time.Duration) bool {
+	if now >= e.dues.Expiry {
+		return false
+	}
+	if e.message == nil {
+		out := dhcp4.Adopt(k.params(e), k.rng, e.dues).Release()
+		if len(out.Send) == 0 {
+			return false
+		}
+		d := datagram(e, out.Send[0])
+		e.message = &d
+	}
+	return true
 }
 
 // sendFrom sends from the segment's socket, which may be open already.
@@ -127,19 +145,38 @@ func (k *Keeper) sendOnce(req leaseapi.Request, key leaseapi.Key, d wire.Datagra
 
 func (k *Keeper) releaseSent(e *entry, err error) {
 	e.sending = false
-	if err == nil {
-		k.cfg.Observer.Sent(dhcpv4.MessageTypeRelease.String())
+	if err != nil {
+		k.cfg.Log.Warn("RELEASE could not be sent", "key", e.key.String(), "error", err)
 		if !e.gone {
-			k.cfg.Observer.Released()
+			k.releaseFailed(e, err)
 		}
+		return
+	}
+	k.cfg.Observer.Sent(dhcpv4.MessageTypeRelease.String())
+	if !e.gone {
+		k.cfg.Observer.Released()
 		k.cfg.Log.Info("lease given back", "key", e.key.String(), "address", e.dues.Address.Addr().String())
 		k.finish(e)
-		return
 	}
-	k.cfg.Log.Warn("RELEASE could not be sent", "key", e.key.String(), "error", err)
-	if e.gone {
-		return
+	pauses := pauses(e.req.Transport)
+	if e.sent++; e.sent <= len(pauses) {
+		e.retry = k.cfg.Now() + pauses[e.sent-1]
+		k.due.set(e)
 	}
+}
+
+// pauses are those before a RELEASE is sent once more. Nobody answers it, a
+// server that is busy loses it, and the address is then gone for the rest of
+// the lease. From a Pod it is sent once: the Pod is about to go.
+func pauses(t leaseapi.Transport) []time.Duration {
+	if t == leaseapi.FromPod {
+		return nil
+	}
+	return []time.Duration{time.Second, 3 * time.Second}
+}
+
+// releaseFailed has it tried again, by the next podland too.
+func (k *Keeper) releaseFailed(e *entry, err error) {
 	e.retry = min(e.dues.Expiry, k.cfg.Now()+min(lastRetry, firstRetry<<min(e.tries, 8)))
 	e.tries++
 	k.due.set(e)
@@ -154,7 +191,7 @@ func (k *Keeper) releaseSent(e *entry, err error) {
 // finish forgets the entry, on disk too, and tells who waited.
 func (k *Keeper) finish(e *entry) {
 	k.due.remove(e)
-	if e.gone { // the RELEASE was one more, for a late ACK
+	if e.gone { // the RELEASE was one more
 		return
 	}
 	e.gone = true

@@ -124,6 +124,7 @@ func (k *Keeper) hearLate(e *entry, reply dhcp4.Reply) {
 		k.cfg.Log.Info("a server granted late what had been given up", "key", e.key.String(), "address", c.lease.Address.Addr().String())
 		e.dues = c.lease
 		e.dues.Expiry = now + lateTime
+		e.message, e.sent = nil, 0
 		e.segment.enter(e, releases)
 	}
 	if !slices.ContainsFunc(e.claims, func(c claim) bool { return c.unanswered > 0 }) {

@@ -58,6 +58,33 @@ func TestReleaseThatCannotBeSentEndsWithTheLease(t *testing.T) {
 	})
 }
 
+// Nobody answers a RELEASE: it is sent three times, unless the client asks again.
+func TestReleaseIsRepeated(t *testing.T) {
+	on(t, func(n *node) {
+		n.hold(key(1), pod(1))
+		n.release(key(1))
+		n.pass(time.Hour)
+		if all := n.sent(release); len(all) != 3 || all[2].at.Sub(all[0].at) != 4*time.Second {
+			n.Errorf("%d RELEASE", len(all))
+		}
+		n.hold(key(2), pod(1))
+		n.release(key(2))
+		n.pass(2 * time.Second)
+		n.hold(key(3), pod(1))
+		n.pass(time.Minute)
+		if all := n.sent(release); len(all) != 5 {
+			n.Errorf("%d RELEASE", len(all))
+		}
+		n.wantActive(1)
+		n.hold(key(4), inPod(4))
+		n.release(key(4))
+		n.pass(time.Minute)
+		if all := n.sent(release); len(all) != 6 {
+			n.Errorf("%d RELEASE", len(all))
+		}
+	})
+}
+
 // What is owed is known to the next podland, which need not ask anybody.
 func TestOwedReleaseSurvivesARestart(t *testing.T) {
 	on(t, func(n *node) {

@@ -25,6 +25,7 @@ const (
 	renewals               // of what Pods use
 	adds                   // for which Pods wait
 	retries                // of ADDs without an answer: others may get one
+	repeats                // of releases
 	background             // for what was lost
 	lanes
 )
@@ -95,7 +96,7 @@ func (s *segment) ready(now time.Duration) (lane, time.Duration) {
 	for l := range lanes {
 		switch {
 		case s.empty(l):
-		case l == releases:
+		case l == releases || l == repeats:
 			if at = min(at, max(packet, s.releases.ready(now))); at <= now {
 				return l, now
 			}
@@ -124,7 +125,7 @@ func (s *segment) take(l lane) *entry {
 	s.queues[l] = s.queues[l][1:]
 	s.leave(e)
 	s.packets.spend()
-	if l == releases {
+	if l == releases || l == repeats {
 		s.releases.spend()
 	}
 	return e
