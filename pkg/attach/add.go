@@ -29,23 +29,18 @@ func (p Plugin) Add(args *skel.CmdArgs) error {
 		return err
 	}
 	p.warn(conf.Warnings)
-	n, err := p.node(conf, args)
-	if err != nil {
-		return err
-	}
-	defer n.close()
-	ctx, cancel := context.WithTimeout(context.Background(), conf.Budget)
-	defer cancel()
-	a := &add{node: n, args: args, key: keyOf(conf, args)}
-	result, err := a.run(ctx)
-	if err != nil {
-		return cniError(inBudget(ctx, conf, "ADD", err))
-	}
-	converted, err := result.GetAsVersion(conf.CNIVersion)
-	if err != nil {
-		return fmt.Errorf("result for CNI %s: %w", conf.CNIVersion, err)
-	}
-	return converted.PrintTo(p.Stdout)
+	return p.verb("ADD", conf, args, func(ctx context.Context, n *node) error {
+		a := &add{node: n, args: args, key: keyOf(conf, args)}
+		result, err := a.run(ctx)
+		if err != nil {
+			return err
+		}
+		converted, err := result.GetAsVersion(conf.CNIVersion)
+		if err != nil {
+			return fmt.Errorf("result for CNI %s: %w", conf.CNIVersion, err)
+		}
+		return converted.PrintTo(p.Stdout)
+	})
 }
 
 // add is one ADD under way.

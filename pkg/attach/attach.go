@@ -65,6 +65,18 @@ func (p Plugin) node(conf *netconf.Bridge, args *skel.CmdArgs) (*node, error) {
 
 func (n *node) close() { n.links.Close() }
 
+// verb does one verb's work on the node, within the budget.
+func (p Plugin) verb(name string, conf *netconf.Bridge, args *skel.CmdArgs, work func(context.Context, *node) error) error {
+	n, err := p.node(conf, args)
+	if err != nil {
+		return err
+	}
+	defer n.close()
+	ctx, cancel := context.WithTimeout(context.Background(), conf.Budget)
+	defer cancel()
+	return cniError(inBudget(ctx, conf, name, work(ctx, n)))
+}
+
 func (p Plugin) warn(warnings []string) {
 	for _, w := range warnings {
 		fmt.Fprintf(p.Stderr, "podlan-bridge: %s\n", w)

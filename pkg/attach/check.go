@@ -29,26 +29,26 @@ func (p Plugin) Check(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	n, err := p.node(conf, args)
-	if err != nil {
-		return err
-	}
-	defer n.close()
-	ctx, cancel := context.WithTimeout(context.Background(), conf.Budget)
-	defer cancel()
-	rec, err := n.store.Get(keyOf(conf, args))
+	return p.verb("CHECK", conf, args, func(ctx context.Context, n *node) error {
+		return n.check(ctx, args, prev)
+	})
+}
+
+func (n *node) check(ctx context.Context, args *skel.CmdArgs, prev *current.Result) error {
+	key := keyOf(n.conf, args)
+	rec, err := n.store.Get(key)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return changed("there is no such attachment", keyOf(conf, args).String())
+		return changed("there is no such attachment", key.String())
 	case err != nil:
 		return types.NewError(types.ErrIOFailure, err.Error(), "")
 	case rec.State != attachment.Ready:
-		return changed("its ADD has not finished", keyOf(conf, args).String())
+		return changed("its ADD has not finished", key.String())
 	}
 	if err := n.delegate.run(ctx, "CHECK"); err != nil {
 		return err
 	}
-	return cniError(n.verify(ctx, rec, args, prev))
+	return n.verify(ctx, rec, args, prev)
 }
 
 func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.CmdArgs, prev *current.Result) error {

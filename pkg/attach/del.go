@@ -22,14 +22,9 @@ func (p Plugin) Del(args *skel.CmdArgs) error {
 	if conf == nil {
 		return err
 	}
-	n, err := p.node(conf, args)
-	if err != nil {
-		return err
-	}
-	defer n.close()
-	ctx, cancel := context.WithTimeout(context.Background(), conf.Budget)
-	defer cancel()
-	return cniError(inBudget(ctx, conf, "DEL", n.del(ctx, keyOf(conf, args))))
+	return p.verb("DEL", conf, args, func(ctx context.Context, n *node) error {
+		return n.del(ctx, keyOf(conf, args))
+	})
 }
 
 func (n *node) del(ctx context.Context, key attachment.Key) error {
@@ -72,14 +67,9 @@ func (p Plugin) GC(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	n, err := p.node(conf, args)
-	if err != nil {
-		return err
-	}
-	defer n.close()
-	ctx, cancel := context.WithTimeout(context.Background(), conf.Budget)
-	defer cancel()
-	return cniError(inBudget(ctx, conf, "GC", errors.Join(n.gc(ctx, valid), n.delegate.run(ctx, "GC"))))
+	return p.verb("GC", conf, args, func(ctx context.Context, n *node) error {
+		return errors.Join(n.gc(ctx, valid), n.delegate.run(ctx, "GC"))
+	})
 }
 
 func (n *node) gc(ctx context.Context, valid []netconf.Attachment) error {
@@ -121,17 +111,12 @@ func (p Plugin) Status(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	n, err := p.node(conf, args)
-	if err != nil {
-		return err
-	}
-	defer n.close()
-	if conf.Uplink != "" {
-		if _, err := n.links.Link(conf.Uplink); err != nil {
-			return types.NewError(uint(leaseapi.CodeNotAvailable), fmt.Sprintf("uplink %q is missing", conf.Uplink), err.Error())
+	return p.verb("STATUS", conf, args, func(ctx context.Context, n *node) error {
+		if conf.Uplink != "" {
+			if _, err := n.links.Link(conf.Uplink); err != nil {
+				return types.NewError(uint(leaseapi.CodeNotAvailable), fmt.Sprintf("uplink %q is missing", conf.Uplink), err.Error())
+			}
 		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), conf.Budget)
-	defer cancel()
-	return n.delegate.run(ctx, "STATUS")
+		return n.delegate.run(ctx, "STATUS")
+	})
 }
