@@ -2,15 +2,11 @@ package integration_test
 
 import (
 	"testing"
-
-	"github.com/podlan/podlan/integration/lab"
 )
 
 func TestAPodWithHostLocalAddressIsANeighbourOfTheHosts(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	client := l.Host("client")
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	client, node := lanWithoutDHCP(t)
 	conf := network(node, hostLocal())
 	pod := node.Pod("p1")
 

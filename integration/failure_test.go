@@ -25,8 +25,7 @@ func says(t *testing.T, err error, code uint, words ...string) {
 
 func TestWithoutADHCPServerAnADDSaysWhatWasSentSeenAndIsToBeChecked(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	_, node := lanWithoutDHCP(t)
 	node.StartPodland()
 	before := node.Snapshot()
 	conf := network(node, leased(), object{"budget": "3s"})
@@ -101,8 +100,7 @@ func TestSeveralCandidatesForTheUplinkAreNamed(t *testing.T) {
 
 func TestANamespaceThatIsNoneIsRefused(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	_, node := lanWithoutDHCP(t)
 	conf := network(node, hostLocal())
 	pod := node.Pod("p1")
 	_, err := node.Add(t.Context(), conf, pod, lab.Attachment{Netns: "/proc/self/status"})

@@ -25,6 +25,13 @@ func options(t *testing.T, opts lab.Options) lab.Options {
 	return opts
 }
 
+// lanWithoutDHCP is a LAN of a host and a node with the administrator's bridge.
+func lanWithoutDHCP(t *testing.T) (client *lab.Host, node *lab.Node) {
+	t.Helper()
+	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
+	return l.Host("client"), l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+}
+
 // object is a JSON object, to be written down in a test.
 type object = map[string]any
 

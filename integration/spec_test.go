@@ -22,9 +22,7 @@ func cniCode(err error) uint {
 
 func TestASecondADDOfAKeyIsAnErrorAndLeavesTheFirstAlone(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	client := l.Host("client")
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	client, node := lanWithoutDHCP(t)
 	conf := network(node, hostLocal())
 	pod := node.Pod("p1")
 	addr := address(t, attach(t, node, conf, pod))
@@ -40,9 +38,7 @@ func TestASecondADDOfAKeyIsAnErrorAndLeavesTheFirstAlone(t *testing.T) {
 
 func TestOfFourADDsOfAKeyAtOnceOneSucceeds(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	client := l.Host("client")
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	client, node := lanWithoutDHCP(t)
 	conf := network(node, hostLocal())
 	pod := node.Pod("p1")
 	before := node.Snapshot()
@@ -73,8 +69,7 @@ func TestOfFourADDsOfAKeyAtOnceOneSucceeds(t *testing.T) {
 
 func TestDELSucceedsForWhatIsNotThere(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	_, node := lanWithoutDHCP(t)
 	conf := network(node, hostLocal())
 	before := node.Snapshot()
 	t.Run("before any ADD", func(t *testing.T) {
@@ -114,9 +109,7 @@ func TestDELSucceedsForWhatIsNotThere(t *testing.T) {
 // old one some time later.
 func TestTheOldSandboxsDELLeavesTheNewOneAlone(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	client := l.Host("client")
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	client, node := lanWithoutDHCP(t)
 	conf := network(node, hostLocal())
 	args := [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_UID", "7c1d"}}
 	first, second := node.Pod("sandbox1"), node.Pod("sandbox2")
@@ -135,8 +128,7 @@ func TestTheOldSandboxsDELLeavesTheNewOneAlone(t *testing.T) {
 
 func TestCHECKTellsWhatSomebodyTookAway(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	_, node := lanWithoutDHCP(t)
 	conf := network(node, hostLocal())
 	pod := node.Pod("p1")
 	prefix := netip.PrefixFrom(address(t, attach(t, node, conf, pod)), 16)
@@ -151,9 +143,7 @@ func TestCHECKTellsWhatSomebodyTookAway(t *testing.T) {
 
 func TestGCRemovesWhatIsNotListedAndKeepsWhatIs(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	client := l.Host("client")
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	client, node := lanWithoutDHCP(t)
 	conf := network(node, hostLocal())
 	before := node.Snapshot()
 	kept, lost := node.Pod("kept"), node.Pod("lost")
@@ -176,8 +166,7 @@ func TestGCRemovesWhatIsNotListedAndKeepsWhatIs(t *testing.T) {
 
 func TestTheReferencesVersionsOfTheSpecificationAreSpoken(t *testing.T) {
 	t.Parallel()
-	l := lab.New(t, options(t, lab.Options{Server: lab.None}))
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	_, node := lanWithoutDHCP(t)
 	for _, version := range []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"} {
 		t.Run(version, func(t *testing.T) {
 			conf := network(node, hostLocal(), object{"cniVersion": version})

@@ -50,9 +50,26 @@ func (l *Lab) newNetns(name string) (*Netns, error) {
 	return n, nil
 }
 
-// unshareNet makes a namespace and returns a descriptor of it. The thread goes
-// back to where it was, or ends with its goroutine.
+// unshareNet makes a namespace and returns a descriptor of it.
 func unshareNet(fds *fdNumbers) (file *os.File, err error) {
+	unshare := func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("unshare (the lab must run as root): %w", err)
+		}
+		return nil
+	}
+	err = elsewhere(unshare, func() (err error) {
+		file, err = fds.open("/proc/thread-self/ns/net")
+		return err
+	})
+	return file, err
+}
+
+// elsewhere runs f on a thread of its own, in the namespace that enter takes
+// the thread to. The thread goes back to where it was, or ends with its
+// goroutine.
+func elsewhere(enter, f func() error) error {
+	err := errors.New("the function ended its goroutine")
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -63,17 +80,20 @@ func unshareNet(fds *fdNumbers) (file *os.File, err error) {
 			return
 		}
 		defer home.Close()
-		if err = unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			err = fmt.Errorf("unshare (the lab must run as root): %w", err)
+		if enterErr := enter(); enterErr != nil {
+			err = enterErr
 			return
 		}
-		file, err = fds.open("/proc/thread-self/ns/net")
-		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
-			runtime.UnlockOSThread()
-		}
+		defer func() {
+			// A thread that cannot go back stays locked and so ends here.
+			if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
+				runtime.UnlockOSThread()
+			}
+		}()
+		err = f()
 	}()
 	<-done
-	return file, err
+	return err
 }
 
 // Name returns what the namespace is called in the lab.
@@ -98,31 +118,13 @@ func (n *Netns) Inode() (uint64, error) {
 // Do runs f on a thread that is in the namespace. Goroutines that f starts are
 // not in it; sockets that f opens stay in it.
 func (n *Netns) Do(f func() error) error {
-	err := errors.New("the function ended its goroutine")
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		home, openErr := os.Open("/proc/thread-self/ns/net")
-		if openErr != nil {
-			err = openErr
-			return
+	enter := func() error {
+		if err := unix.Setns(n.FD(), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter namespace %s: %w", n.name, err)
 		}
-		defer home.Close()
-		if setErr := unix.Setns(n.FD(), unix.CLONE_NEWNET); setErr != nil {
-			err = fmt.Errorf("enter namespace %s: %w", n.name, setErr)
-			return
-		}
-		defer func() {
-			// A thread that cannot go back stays locked and so ends here.
-			if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
-				runtime.UnlockOSThread()
-			}
-		}()
-		err = f()
-	}()
-	<-done
-	return err
+		return nil
+	}
+	return elsewhere(enter, f)
 }
 
 // Netlink returns a handle to the namespace's links.
