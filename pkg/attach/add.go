@@ -99,7 +99,7 @@ func (a *add) build(ctx context.Context) (*current.Result, error) {
 	}
 	steps := []func(context.Context) error{a.lease, a.open, a.configure, a.join}
 	if a.rec.Order == attachment.PortFirst {
-		steps = []func(context.Context) error{a.open, a.configure, a.join, a.lease, a.configure, a.admit}
+		steps = []func(context.Context) error{a.open, a.configure, a.join, a.lease, a.configure, a.open}
 	}
 	for _, step := range append(steps, a.settle, a.gateway, a.masquerade, a.announce) {
 		if err := step(ctx); err != nil {

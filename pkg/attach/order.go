@@ -2,10 +2,7 @@ package attach
 
 import (
 	"context"
-	"fmt"
 	"time"
-
-	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/netconf"
@@ -46,8 +43,7 @@ func (a *add) dhcpUplink() (string, error) {
 	if err != nil || uplink != "" || a.conf.DHCPFrom == netconf.FromAuto {
 		return uplink, err
 	}
-	return "", types.NewError(types.ErrInvalidNetworkConfig, `key "ipam.dhcpFrom": value "uplink" is refused`,
-		fmt.Sprintf("allowed without an uplink: pod, or auto; bridge %q has no port to the LAN", a.segment.Bridge))
+	return "", netconf.NoUplink(a.segment.Bridge)
 }
 
 // handover is what podlan-dhcp is told of the port.
@@ -57,9 +53,8 @@ func (a *add) handover(ctx context.Context) netconf.Handover {
 		from = netconf.FromUplink
 	}
 	deadline, _ := ctx.Deadline()
-	left := time.Until(deadline)
 	return netconf.Handover{
 		MAC: a.mac.String(), Bridge: a.segment.Bridge, Uplink: a.rec.Uplink, From: from,
-		BudgetMS: max(1, (left - min(2*time.Second, left/5)).Milliseconds()),
+		BudgetMS: netconf.LeaseShareMS(time.Until(deadline)),
 	}
 }

@@ -14,23 +14,14 @@ import (
 	"github.com/podlan/podlan/pkg/segment"
 )
 
-// open installs the guard's elements for the port, before the port forwards.
+// open installs the guard's elements for the port, before the port forwards. It
+// comes again, with the addresses, where the port had to forward before they
+// were known: what stood for the port is replaced in one batch.
 func (a *add) open(ctx context.Context) error {
 	if !a.conf.Guard {
 		return nil
 	}
 	return a.guard.Add(ctx, a.rec.GuardPort())
-}
-
-// admit adds the addresses to a port that had to forward before they were
-// known.
-func (a *add) admit(ctx context.Context) error {
-	if !a.conf.Guard {
-		return nil
-	}
-	before := a.rec.GuardPort()
-	before.Addrs = nil
-	return a.guard.Set(ctx, before, a.rec.GuardPort())
 }
 
 // configure sets the Pod end up, with whatever addresses are known.

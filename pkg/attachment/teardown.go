@@ -138,7 +138,7 @@ func (t Teardown) releaseBridge(ctx context.Context, rec Record) error {
 func ipNets(prefixes []netip.Prefix) []*net.IPNet {
 	var nets []*net.IPNet
 	for _, p := range prefixes {
-		nets = append(nets, &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())})
+		nets = append(nets, rtnl.IPNet(p))
 	}
 	return nets
 }

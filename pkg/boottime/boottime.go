@@ -33,9 +33,3 @@ func BootID() (string, error) {
 	}
 	return strings.TrimSpace(string(b)), nil
 }
-
-// Wall converts a time since boot into wall-clock time, for people to read;
-// nothing is decided on it.
-func Wall(t time.Duration) time.Time {
-	return time.Now().Add(t - Now())
-}

@@ -40,13 +40,3 @@ func TestTheBootIDIsOneOfThisBoot(t *testing.T) {
 		t.Errorf("%q and %q, %v", one, two, err)
 	}
 }
-
-func TestWallIsTheTimeOfDayThen(t *testing.T) {
-	before := time.Now()
-	got := boottime.Wall(boottime.Now() + time.Hour)
-	after := time.Now()
-	const slack = time.Second // a clock that is being disciplined
-	if got.Before(before.Add(time.Hour-slack)) || got.After(after.Add(time.Hour+slack)) {
-		t.Errorf("%s is not an hour after %s", got, before)
-	}
-}

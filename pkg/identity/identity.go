@@ -6,7 +6,6 @@ import (
 	"crypto/sha1" //nolint:gosec // RFC 4122 §4.3 defines version 5 by SHA-1; nothing is protected by it
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"net"
 	"strings"
 )
@@ -29,12 +28,6 @@ func Attachment(network, ifName, podUID, containerID string) Key {
 		subject = "pod/" + podUID
 	}
 	return Key{Network: network, IfName: ifName, Subject: subject}
-}
-
-// Hash returns 64 lower-case hexadecimal digits that stand for the key.
-func (k Key) Hash() string {
-	sum := k.sum()
-	return hex.EncodeToString(sum[:])
 }
 
 // MAC returns the key's locally administered unicast address (IEEE 802c: the

@@ -18,10 +18,6 @@ import (
 	"github.com/podlan/podlan/pkg/netconf"
 )
 
-// margin is what is left of the budget for the main plugin once the lease is
-// there, or for its clean-up once it is not.
-const margin = 2 * time.Second
-
 // callTimeout bounds every call but Acquire: podland answers them from memory,
 // or after one write to disk.
 const callTimeout = 10 * time.Second

@@ -19,6 +19,7 @@ import (
 
 // request puts together what podland is asked for.
 func request(ctx context.Context, conf *netconf.DHCP, args *skel.CmdArgs) (leaseapi.Request, error) {
+	deadline, _ := ctx.Deadline()
 	clientID := conf.ClientID
 	if clientID == nil {
 		clientID = identity.Attachment(conf.Name, args.IfName, conf.Pod.UID, args.ContainerID).ClientID()
@@ -26,7 +27,7 @@ func request(ctx context.Context, conf *netconf.DHCP, args *skel.CmdArgs) (lease
 	req := leaseapi.Request{
 		ClientID:         clientID,
 		Netns:            args.Netns,
-		BudgetMS:         budgetMS(ctx),
+		BudgetMS:         netconf.LeaseShareMS(time.Until(deadline)),
 		ParameterRequest: conf.ParameterRequest,
 		Pod:              conf.Pod.String(),
 	}
@@ -41,13 +42,6 @@ func request(ctx context.Context, conf *netconf.DHCP, args *skel.CmdArgs) (lease
 		return req, nil
 	}
 	return req, fromMainPlugin(&req, conf, args)
-}
-
-// budgetMS is what podland may use of the time that is left.
-func budgetMS(ctx context.Context) int64 {
-	deadline, _ := ctx.Deadline()
-	left := time.Until(deadline)
-	return max(1, (left - min(margin, left/5)).Milliseconds())
 }
 
 // fromHandover takes what podlan-bridge has found out already.
@@ -121,8 +115,7 @@ func transport(host *rtnl.Handle, conf *netconf.DHCP, parent int) (leaseapi.Tran
 	case uplink != "":
 		return leaseapi.FromUplink, uplink, nil
 	case conf.From == netconf.FromUplink:
-		return "", "", types.NewError(types.ErrInvalidNetworkConfig, `key "ipam.dhcpFrom": value "uplink" is refused`,
-			fmt.Sprintf("allowed without an uplink: pod, or auto; bridge %q has no port to the LAN", conf.Main.Bridge))
+		return "", "", netconf.NoUplink(conf.Main.Bridge)
 	}
 	return leaseapi.FromPod, "", nil
 }

@@ -86,19 +86,6 @@ func TestARequestFromPodlanBridge(t *testing.T) {
 	}
 }
 
-func TestTheBudgetLeavesTheMainPluginItsShare(t *testing.T) {
-	for _, c := range []struct{ left, from, to time.Duration }{
-		{time.Minute, 57 * time.Second, 58 * time.Second}, {5 * time.Second, 3 * time.Second, 4 * time.Second}, {-time.Second, time.Millisecond, time.Millisecond},
-	} {
-		ctx, cancel := context.WithTimeout(t.Context(), c.left)
-		got := time.Duration(budgetMS(ctx)) * time.Millisecond
-		cancel()
-		if got < c.from || got > c.to {
-			t.Errorf("of %s: %s, want %s to %s", c.left, got, c.from, c.to)
-		}
-	}
-}
-
 // place is a node with br0 on eth1, br1 without an uplink, and a Pod whose eth0
 // is a veth.
 func place(t *testing.T) (node, pod *rtnltest.Netns) {

@@ -3,14 +3,13 @@ package ipam
 import (
 	"encoding/json"
 	"fmt"
-	"net"
-	"net/netip"
 
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/rtnl"
 )
 
 // Result turns a lease into CNI's words. Priority is the metric of every route;
@@ -19,7 +18,7 @@ func Result(lease leaseapi.Lease, priority int) (*current.Result, error) {
 	if !lease.Address.IsValid() {
 		return nil, types.NewError(types.ErrInternal, "podland answered without an address", lease.Key.String())
 	}
-	ip := &current.IPConfig{Address: ipNet(lease.Address)}
+	ip := &current.IPConfig{Address: *rtnl.IPNet(lease.Address)}
 	if lease.Router.IsValid() {
 		ip.Gateway = lease.Router.AsSlice()
 	}
@@ -36,7 +35,7 @@ func Result(lease leaseapi.Lease, priority int) (*current.Result, error) {
 }
 
 func route(r leaseapi.Route, priority int) *types.Route {
-	dst := ipNet(r.Dst)
+	dst := *rtnl.IPNet(r.Dst)
 	out := &types.Route{Dst: dst, Priority: priority}
 	if r.GW.IsValid() && !r.GW.IsUnspecified() {
 		out.GW = r.GW.AsSlice()
@@ -46,10 +45,6 @@ func route(r leaseapi.Route, priority int) *types.Route {
 	link := int(netlink.SCOPE_LINK)
 	out.Scope = &link
 	return out
-}
-
-func ipNet(p netip.Prefix) net.IPNet {
-	return net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 // sameAddress compares the lease with the result that ADD gave, where the

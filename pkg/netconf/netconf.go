@@ -125,6 +125,20 @@ func validIfName(name string) error {
 	return nil
 }
 
+// LeaseShareMS is what podland may use of what is left of an ADD's budget, in
+// milliseconds and at least 1: the main plugin needs the rest for its port, or
+// to undo it.
+func LeaseShareMS(left time.Duration) int64 {
+	const margin = 2 * time.Second
+	return max(1, (left - min(margin, left/5)).Milliseconds())
+}
+
+// NoUplink refuses `dhcpFrom: uplink` on a bridge without a port to the LAN.
+func NoUplink(bridge string) error {
+	return confError(`key "ipam.dhcpFrom": value "uplink" is refused`,
+		fmt.Sprintf("allowed without an uplink: pod, or auto; bridge %q has no port to the LAN", bridge))
+}
+
 func confError(msg, details string) *types.Error {
 	return types.NewError(types.ErrInvalidNetworkConfig, msg, details)
 }

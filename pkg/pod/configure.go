@@ -112,7 +112,7 @@ func (c IPConfig) hasIPv6() bool {
 }
 
 func (a Addr) kernel(dad bool) *netlink.Addr {
-	addr := &netlink.Addr{IPNet: ipNet(a.Prefix)}
+	addr := &netlink.Addr{IPNet: rtnl.IPNet(a.Prefix)}
 	if a.Prefix.Addr().Is6() && !dad {
 		addr.Flags = unix.IFA_F_NODAD
 	}
@@ -182,9 +182,4 @@ func (c IPConfig) onLink(gw net.IP) bool {
 		}
 	}
 	return false
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	bits := p.Addr().BitLen()
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), bits)}
 }

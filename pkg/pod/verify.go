@@ -116,7 +116,7 @@ func verifyAddrs(h *rtnl.Handle, index int, want IPConfig) error {
 		return err
 	}
 	for _, a := range want.Addrs {
-		if !hasAddr(have, ipNet(a.Prefix)) {
+		if !hasAddr(have, rtnl.IPNet(a.Prefix)) {
 			return fmt.Errorf("it lacks the address %s", a.Prefix)
 		}
 	}

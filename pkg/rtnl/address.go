@@ -3,6 +3,8 @@ package rtnl
 import (
 	"errors"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -51,6 +53,11 @@ func (h *Handle) AddRoute(route *netlink.Route) error {
 		return fmt.Errorf("add route %s: %w", RouteText(route), err)
 	}
 	return nil
+}
+
+// IPNet is the prefix as netlink and CNI have it, host bits kept.
+func IPNet(p netip.Prefix) *net.IPNet {
+	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
 
 // DelRoute removes a route. One that does not stand is no error.
