@@ -12,6 +12,7 @@ import (
 //
 //nolint:gochecknoglobals // a table, written by nobody
 var levels = map[string]int{
+	"pkg/fault":     0,
 	"pkg/boottime":  1,
 	"pkg/statefile": 1,
 
@@ -20,7 +21,7 @@ var levels = map[string]int{
 
 	"pkg/netconf":         2,
 	"pkg/tombstone":       2,
-	"pkg/identity":        2,
+	"pkg/identity":        1, // netconf makes a lease's request of conf and identity
 	"pkg/rtnl":            2,
 	"pkg/leaseapi/client": 2,
 
@@ -29,6 +30,7 @@ var levels = map[string]int{
 	"pkg/guard":   3,
 	"pkg/leg":     3,
 	"pkg/dhcp4":   3,
+	"pkg/acd":     3,
 	"pkg/wire":    3,
 
 	"pkg/rtnl/rtnltest": 3, // for tests only: see never
@@ -78,18 +80,18 @@ var never = []struct {
 	why       string
 }{
 	{
-		who:  []string{"pkg/netconf", "pkg/identity", "pkg/dhcp4", "pkg/leaseapi", "pkg/leaseapi/client"},
+		who:  []string{"pkg/netconf", "pkg/identity", "pkg/dhcp4", "pkg/acd", "pkg/leaseapi", "pkg/leaseapi/client"},
 		what: []string{"github.com/vishvananda", "github.com/mdlayher", "github.com/google/nftables", "github.com/containernetworking/plugins/pkg/ns", module + "pkg/rtnl"},
 		why:  "they are pure: tested through years and millions of inputs without a kernel",
 	},
 	{
-		who:  []string{"pkg/netconf", "pkg/identity", "pkg/dhcp4", "pkg/leaseapi", "pkg/lease", "pkg/wire", "pkg/segment", "pkg/pod", "pkg/guard"},
+		who:  []string{"pkg/netconf", "pkg/identity", "pkg/dhcp4", "pkg/acd", "pkg/leaseapi", "pkg/lease", "pkg/wire", "pkg/segment", "pkg/pod", "pkg/guard"},
 		what: []string{"os/exec"},
 		why:  "no shelling out: the kernel is spoken to by netlink",
 	},
 	{
 		who:  []string{"plugins/main/podlan-bridge", "plugins/ipam/podlan-dhcp"},
-		what: []string{module + "pkg/dhcp4", module + "pkg/wire", module + "pkg/lease", module + "pkg/daemon"},
+		what: []string{module + "pkg/dhcp4", module + "pkg/acd", module + "pkg/wire", module + "pkg/lease", module + "pkg/daemon"},
 		why:  "a plugin lives for milliseconds, as root: leases are podland's",
 	},
 	{

@@ -71,6 +71,14 @@ type Record struct {
 	Addrs   []netip.Prefix `json:"addresses,omitempty"`
 	Masq    bool           `json:"ipMasq,omitempty"`
 	IPAM    string         `json:"ipam,omitempty"`
+
+	// Lease is what podlan-dhcp asks podland for on behalf of this port; nil
+	// under another IPAM plugin. By it podland takes up a lease whose file is
+	// lost.
+	Lease *leaseapi.Request `json:"lease,omitempty"`
+	// Closed is why podland has closed the port: its lease is lost. Empty while
+	// it is open.
+	Closed string `json:"closed,omitempty"`
 }
 
 // HardwareAddr returns the Pod end's MAC, nil if the record has none.

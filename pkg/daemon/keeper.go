@@ -43,6 +43,14 @@ func (wires) Port(bridge string, mac wire.MAC) (lease.Conn, error) {
 	return conn(wire.OpenPort(bridge, mac))
 }
 
+func (wires) ARP(link string) (lease.ARPConn, error) {
+	c, err := wire.OpenARP(link)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
 func (wires) State(name string) (present, carrier bool) { return wire.LinkState(name) }
 
 // conn keeps a nil *wire.Conn from becoming a lease.Conn that is not nil.

@@ -45,6 +45,12 @@ type Params struct {
 	// it refuses offers of all but the lost one, so as to burn no address that
 	// nobody can use.
 	AnyAddress bool
+	// RapidCommit asks for a lease in two messages (RFC 4039).
+	RapidCommit bool
+	// Servers are those, by option 54, whose answers are taken; empty: any.
+	Servers []netip.Addr
+	// Acceptable, if not nil, says why an offered address is of no use.
+	Acceptable func(netip.Addr) error
 }
 
 // Datagram is a message to be sent from port 68 to port 67.
@@ -197,6 +203,24 @@ func (c *Client) Reboot(now time.Duration, former Lease) Output {
 	c.state, c.try = Rebooting, 0
 	c.newXID()
 	return c.request(now)
+}
+
+// Offered returns what is being asked for in REQUESTING; false in other states.
+func (c *Client) Offered() (Lease, bool) { return c.offered, c.state == Requesting }
+
+// Verify makes the renewal of a held lease due at once, in BOUND; nothing in
+// other states.
+func (c *Client) Verify(now time.Duration) {
+	if c.state == Bound {
+		c.deadline = now
+	}
+}
+
+// Decline tells the server that the held address is in use by somebody else
+// (RFC 2131 §4.4.4) and gives it up: Change is Lost. The search goes on after
+// 10 s, and longer with each time. Nothing if no lease is held.
+func (c *Client) Decline(now time.Duration, reason string) Output {
+	panic("not yet")
 }
 
 // Release ends everything and returns the DHCPRELEASE for what is held, or may

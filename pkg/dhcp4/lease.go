@@ -32,6 +32,8 @@ type Lease struct {
 	Search []string `json:"search,omitempty"`
 	// MTU is option 26 in bytes, 68 to 65535; 0 if absent.
 	MTU int `json:"mtu,omitempty"`
+	// NTP are the time servers (option 42).
+	NTP []netip.Addr `json:"ntp,omitempty"`
 
 	// Acquired is when the REQUEST that the server granted was sent: all times
 	// count from there (RFC 2131 §4.4.1).

@@ -20,6 +20,8 @@ type Wire interface {
 	// Port does so from a momentary port of a bridge, for a release where
 	// neither of the others is left.
 	Port(bridge string, mac wire.MAC) (Conn, error)
+	// ARP hears and speaks ARP on a bridge, or another parent of Pods.
+	ARP(link string) (ARPConn, error)
 	// State tells whether the link exists and has carrier.
 	State(name string) (present, carrier bool)
 }
@@ -29,6 +31,14 @@ type Wire interface {
 type Conn interface {
 	Receive() (wire.Message, error)
 	Send(d wire.Datagram) error
+	Close() error
+}
+
+// ARPConn is an open way for ARP; *wire.ARPConn is the real one.
+type ARPConn interface {
+	Watch(claims []wire.Claim) error
+	Receive() (wire.ARP, error)
+	Send(p wire.ARP) error
 	Close() error
 }
 
@@ -60,8 +70,9 @@ type Config struct {
 	// Confirm judges pending leases. It may be slow; it is called off the
 	// keeper's own goroutine, several at once. Nil confirms all.
 	Confirm func(Held) Verdict
-	// Changed is told of each lease that was lost or came back, in order, on
-	// the keeper's own goroutine: it must neither block nor call the keeper.
+	// Changed is told of each lease that was lost, came back, or has another
+	// address now (policy replace), in order, on the keeper's own goroutine: it
+	// must neither block nor call the keeper.
 	Changed  func(leaseapi.Lease)
 	Observer Observer
 	Log      *slog.Logger

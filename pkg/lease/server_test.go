@@ -285,3 +285,5 @@ const (
 	request  = dhcpv4.MessageTypeRequest
 	release  = dhcpv4.MessageTypeRelease
 )
+
+func (*lan) ARP(string) (lease.ARPConn, error) { return nil, wire.ErrNoLink }

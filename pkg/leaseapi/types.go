@@ -65,6 +65,44 @@ const (
 	ByAddress Confirmation = "address"
 )
 
+// Conflict says how the address is checked for another's use (RFC 5227).
+type Conflict string
+
+// The kinds of conflict detection.
+const (
+	// ConflictOptimistic: probes start with the OFFER and delay nothing; an
+	// address that turns out to be taken is declined and withdrawn.
+	ConflictOptimistic Conflict = "optimistic"
+	// ConflictWait: the RFC's own timing, 4 to 7 s, before the lease is told.
+	ConflictWait Conflict = "wait"
+	// ConflictOff: neither probes, announcements nor defence.
+	ConflictOff Conflict = "off"
+)
+
+// WhenLost says what becomes of a Pod whose lease is lost.
+type WhenLost string
+
+// The policies.
+const (
+	// Withdraw: the port is closed until the same address is granted again.
+	Withdraw WhenLost = "withdraw"
+	// Replace: the Pod gets whatever address the server grants next. Needs
+	// SYS_ADMIN.
+	Replace WhenLost = "replace"
+)
+
+// Part is a part of what a server tells that a Pod may do without.
+type Part string
+
+// The parts.
+const (
+	PartDNS    Part = "dns"
+	PartDomain Part = "domain"
+	PartSearch Part = "search"
+	PartMTU    Part = "mtu"
+	PartRoutes Part = "routes" // all but the default route
+)
+
 // Request is the body of PUT on a lease's path.
 type Request struct {
 	// ClientID is option 61's value, type byte included; hexadecimal in JSON.
@@ -89,6 +127,23 @@ type Request struct {
 	Send map[uint8]HexBytes `json:"send,omitempty"`
 	// Pod names the Pod for people, if the runtime told: namespace/name.
 	Pod string `json:"pod,omitempty"`
+
+	// Conflict is how the address is checked; empty: ConflictOptimistic.
+	Conflict Conflict `json:"conflict,omitempty"`
+	// WhenLost is the policy for a lost lease; empty: Withdraw.
+	WhenLost WhenLost `json:"whenLost,omitempty"`
+	// Servers are those, by option 54, whose answers are taken; empty: any.
+	Servers []netip.Addr `json:"servers,omitempty"`
+	// Pace is how many DHCP packets per second the segment bears, and as many
+	// of ARP, 1 to 500; 0: 500. The lowest of a segment's leases counts.
+	Pace int `json:"pace,omitempty"`
+	// RapidCommit asks for a lease in two messages instead of four (RFC 4039).
+	RapidCommit bool `json:"rapidCommit,omitempty"`
+	// Ignore are the parts of what the server tells that Lease leaves out.
+	Ignore []Part `json:"ignore,omitempty"`
+	// Protected are networks that no route of the server's may cover, but for
+	// the default route: the node's own and those of Services.
+	Protected []netip.Prefix `json:"protected,omitempty"`
 }
 
 // State is a lease's place in its life.
@@ -131,6 +186,7 @@ type Lease struct {
 	Transport Transport `json:"transport"`
 	Uplink    string    `json:"uplink,omitempty"`
 	Bridge    string    `json:"bridge,omitempty"`
+	WhenLost  WhenLost  `json:"whenLost,omitempty"`
 
 	// Address is the leased address with the network's prefix length.
 	Address netip.Prefix `json:"address,omitzero"`
@@ -142,6 +198,10 @@ type Lease struct {
 	Search  []string     `json:"search,omitempty"`
 	// MTU is option 26 in bytes, 0 if the server did not give it.
 	MTU int `json:"mtu,omitempty"`
+	// NTP are the time servers (option 42).
+	NTP []netip.Addr `json:"ntp,omitempty"`
+	// Refused are routes of the server's that cover a protected network.
+	Refused []Route `json:"refusedRoutes,omitempty"`
 
 	// Wall-clock times, for people. Zero time: never (an infinite lease).
 	AcquiredAt time.Time `json:"acquiredAt,omitzero"`
