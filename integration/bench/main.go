@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/podlan/podlan/integration/bench/machine"
 )
 
 func main() {
@@ -27,7 +29,7 @@ func main() {
 }
 
 func run(ctx context.Context, opts options) error {
-	r := report{Environment: describe(ctx), Burst: opts.burst}
+	r := report{Environment: machine.Describe(ctx), Burst: opts.burst}
 	log := newProgress(ctx, os.Stderr)
 	for _, s := range scenarios(opts) {
 		rounds, err := s.run(ctx, opts, log)

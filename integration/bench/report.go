@@ -5,17 +5,19 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"github.com/podlan/podlan/integration/bench/machine"
 )
 
 // report is all that a run has to tell.
 type report struct {
-	Environment environment `json:"environment"`
-	Burst       int         `json:"burst"`
-	Tables      []table     `json:"tables"`
+	Environment machine.Environment `json:"environment"`
+	Burst       int                 `json:"burst"`
+	Tables      []table             `json:"tables"`
 }
 
 func (r report) write(w io.Writer) error {
-	if err := r.Environment.write(w); err != nil {
+	if err := r.Environment.Write(w); err != nil {
 		return err
 	}
 	for _, t := range r.Tables {

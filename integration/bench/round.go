@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/podlan/podlan/integration/bench/machine"
 )
 
 // settling is how long after the last DEL releases may take to reach the
@@ -25,8 +27,8 @@ type round struct {
 	Distinct  int `json:"distinct"`
 	Answering int `json:"answering"`
 	// Idle is the daemon's usage before its first lease, Held with the burst's.
-	Idle usage `json:"idle"`
-	Held usage `json:"held"`
+	Idle machine.Usage `json:"idle"`
+	Held machine.Usage `json:"held"`
 	// Left counts leases that the server still holds after every DEL.
 	Left int `json:"left"`
 }
@@ -66,7 +68,7 @@ func (a *arena) round(ctx context.Context, s side, name string) (round, error) {
 }
 
 func (a *arena) turn(ctx context.Context, s side, name string, d daemon, r *round) (err error) {
-	if r.Idle, err = usageOf(d.PID()); err != nil {
+	if r.Idle, err = machine.UsageOf(d.PID()); err != nil {
 		return err
 	}
 	pods := a.attachments(s, name+"-serial", a.serial)
@@ -77,7 +79,7 @@ func (a *arena) turn(ctx context.Context, s side, name string, d daemon, r *roun
 	pods = a.attachments(s, name+"-burst", a.opts.burst)
 	a.logf("%d ADDs at once", len(pods))
 	r.BurstAdd = a.atOnce(ctx, pods, (*attachment).add)
-	if r.Held, err = usageOf(d.PID()); err != nil {
+	if r.Held, err = machine.UsageOf(d.PID()); err != nil {
 		return err
 	}
 	a.logf("%d addresses: who answers?", len(pods))

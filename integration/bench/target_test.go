@@ -3,6 +3,8 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"github.com/podlan/podlan/integration/bench/machine"
 )
 
 // fine is a round in which everything went as promised.
@@ -10,7 +12,7 @@ func fine(side string, millis float64) round {
 	return round{
 		Side: side, Add: series{Millis: []float64{millis, millis, 2 * millis}}, Del: series{Millis: []float64{millis}},
 		BurstAdd: burst{Wall: millis / 10}, Distinct: 2, Answering: 2,
-		Idle: usage{RSS: 10, Threads: 8, Descriptors: 10}, Held: usage{RSS: 20, Threads: 9, Descriptors: 12},
+		Idle: machine.Usage{RSS: 10, Threads: 8, Descriptors: 10}, Held: machine.Usage{RSS: 20, Threads: 9, Descriptors: 12},
 	}
 }
 

@@ -1,4 +1,4 @@
-package main
+package machine
 
 import (
 	"bytes"
@@ -7,29 +7,30 @@ import (
 	"strconv"
 )
 
-// usage is what a process takes of the machine.
-type usage struct {
+// Usage is what a process takes of the machine.
+type Usage struct {
 	// RSS is the resident memory in MB of 10^6 bytes (VmRSS of proc(5)).
 	RSS         float64 `json:"rssMB"`
 	Threads     int     `json:"threads"`
 	Descriptors int     `json:"descriptors"`
 }
 
-func usageOf(pid int) (usage, error) {
+// UsageOf asks the kernel about a process.
+func UsageOf(pid int) (Usage, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return usage{}, fmt.Errorf("memory of the daemon: %w", err)
+		return Usage{}, fmt.Errorf("memory of process %d: %w", pid, err)
 	}
 	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
-		return usage{}, fmt.Errorf("descriptors of the daemon: %w", err)
+		return Usage{}, fmt.Errorf("descriptors of process %d: %w", pid, err)
 	}
 	kib, err := statusField(status, "VmRSS")
 	if err != nil {
-		return usage{}, err
+		return Usage{}, err
 	}
 	threads, err := statusField(status, "Threads")
-	return usage{RSS: float64(kib) * 1024 / 1e6, Threads: threads, Descriptors: len(fds)}, err
+	return Usage{RSS: float64(kib) * 1024 / 1e6, Threads: threads, Descriptors: len(fds)}, err
 }
 
 // statusField reads a number of /proc/<pid>/status.

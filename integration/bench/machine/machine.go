@@ -1,4 +1,6 @@
-package main
+// Package machine tells where, of what tree and at what cost something was
+// measured. It reads /proc and asks git, and touches nothing.
+package machine
 
 import (
 	"bufio"
@@ -14,8 +16,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// environment is where and of what the numbers are.
-type environment struct {
+// Environment is where and of what numbers are.
+type Environment struct {
 	Date   time.Time `json:"date"`
 	Commit string    `json:"commit"`
 	// Dirty: files of the tree were not as committed.
@@ -31,11 +33,12 @@ type environment struct {
 	Load string `json:"load"`
 }
 
-func describe(ctx context.Context) environment {
+// Describe tells of this machine and of the tree in the working folder.
+func Describe(ctx context.Context) Environment {
 	var u unix.Utsname
 	_ = unix.Uname(&u)
 	load, _, _ := strings.Cut(text("/proc/loadavg"), " ")
-	e := environment{
+	e := Environment{
 		Date: time.Now().UTC().Truncate(time.Second), Commit: git(ctx, "rev-parse", "--short=12", "HEAD"),
 		Dirty: git(ctx, "status", "--porcelain", "--untracked-files=no") != "",
 		CPU:   field("/proc/cpuinfo", "model name", ":"), Cores: runtime.NumCPU(),
@@ -48,13 +51,23 @@ func describe(ctx context.Context) environment {
 	return e
 }
 
-func (e environment) write(w io.Writer) error {
-	commit := e.Commit
+// Tree names the commit, and says so if files were not as committed.
+func (e Environment) Tree() string {
 	if e.Dirty {
-		commit += " with changes"
+		return e.Commit + " with changes"
 	}
-	_, err := fmt.Fprintf(w, "%s, commit %s\n%d x %s, %s, %s, kernel %s, %s, load before %s\n",
-		e.Date.Format("2006-01-02 15:04 MST"), commit, e.Cores, e.CPU, e.Memory, e.System, e.Kernel, e.Go, e.Load)
+	return e.Commit
+}
+
+// Hardware is what ran it.
+func (e Environment) Hardware() string {
+	return fmt.Sprintf("%d x %s, %s, %s, kernel %s, %s", e.Cores, e.CPU, e.Memory, e.System, e.Kernel, e.Go)
+}
+
+// Write prints all of it, in two lines.
+func (e Environment) Write(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s, commit %s\n%s, load before %s\n",
+		e.Date.Format("2006-01-02 15:04 MST"), e.Tree(), e.Hardware(), e.Load)
 	return err
 }
 
