@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/podlan/podlan/pkg/fault"
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
 
@@ -50,10 +51,12 @@ func (a *api) acquire(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	fault.Point("api.acquire.read")
 	if err := a.anew(r.Context(), key); err != nil {
 		refuse(w, &leaseapi.Error{Code: leaseapi.CodeIO, Msg: "the tombstone of " + key.String() + " could not be removed", Details: err.Error()})
 		return
 	}
+	fault.Point("api.acquire.before")
 	// r.Context ends when the plugin hangs up, however it died.
 	lease, err := a.leases.Acquire(r.Context(), key, req)
 	if err != nil {
@@ -61,6 +64,7 @@ func (a *api) acquire(w http.ResponseWriter, r *http.Request) {
 		refuse(w, err)
 		return
 	}
+	fault.Point("api.acquire.answer")
 	answer(w, lease)
 }
 
@@ -81,12 +85,14 @@ func (a *api) get(w http.ResponseWriter, r *http.Request) {
 func (a *api) release(w http.ResponseWriter, r *http.Request) {
 	key, err := keyOf(r)
 	if err == nil {
+		fault.Point("api.release.before")
 		err = a.leases.Release(r.Context(), key)
 	}
 	if err != nil {
 		refuse(w, err)
 		return
 	}
+	fault.Point("api.release.done")
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -108,6 +114,7 @@ func (a *api) gc(w http.ResponseWriter, r *http.Request) {
 		err = &leaseapi.Error{Code: leaseapi.CodeConfig, Msg: `field "valid" is absent`, Details: "allowed: a list of keys; an empty one too"}
 	}
 	if err == nil {
+		fault.Point("api.gc.before")
 		err = a.leases.GC(r.Context(), req.Network, req.Valid)
 	}
 	if err != nil {
