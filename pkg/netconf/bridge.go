@@ -71,6 +71,7 @@ func ParseBridge(stdin []byte, cniArgs string) (*Bridge, error) {
 	b := readBridge(conf, args)
 	b.readIPAM(conf.object("ipam"))
 	refuseVLANs(conf)
+	readServiceCIDRs(conf)
 	for _, key := range append(validKeys(), "prevResult", "capabilities", "disableCheck", "disableGC", "loadOnlyInlinedPlugins") {
 		conf.value(key)
 	}

@@ -30,7 +30,7 @@ func TestDefaultsAreTheReferences(t *testing.T) {
 func TestEveryKeyOfTheReferenceBridgeIsRead(t *testing.T) {
 	conf := minimal + `,"bridge":"lan0","isDefaultGateway":true,"forceAddress":true,"ipMasq":true,"ipMasqBackend":"nftables",
 		"mtu":1400,"hairpinMode":true,"macspoofchk":true,"enabledad":true,"portIsolation":true,"preserveDefaultVlan":true,
-		"vlan":0,"vlanTrunk":[],"promiscMode":false,"dns":{"nameservers":["198.18.0.1"]},"ipam":{"type":"static"}}`
+		"vlan":0,"vlanTrunk":[],"promiscMode":false,"serviceCIDRs":["10.96.0.0/12"],"dns":{"nameservers":["198.18.0.1"]},"ipam":{"type":"static"}}`
 	b, err := netconf.ParseBridge([]byte(conf), "")
 	if err != nil {
 		t.Fatal(err)
@@ -87,6 +87,7 @@ func bridgeRefusals() map[string]refusal {
 		"an MTU that is too small": {conf: minimal + `,"mtu":67}`, code: 7, says: []string{`"mtu"`, "67", "68"}},
 		"a long bridge name":       {conf: minimal + `,"bridge":"sixteen-letters-"}`, code: 7, says: []string{`"bridge"`, "15"}},
 		"a slash in a name":        {conf: minimal + `,"uplink":"a/b"}`, code: 7, says: []string{`"uplink"`, `"a/b"`, "slash"}},
+		"Services with host bits":  {conf: minimal + `,"serviceCIDRs":["10.96.0.1/12"]}`, code: 7, says: []string{`"serviceCIDRs"`, "10.96.0.1/12", "host bits"}},
 		"a VLAN":                   {conf: minimal + `,"vlan":20}`, code: 7, says: []string{`"vlan"`, "20", "untagged"}},
 		"a VLAN out of range":      {conf: minimal + `,"vlan":4095}`, code: 7, says: []string{`"vlan"`, "4095", "4094"}},
 		"a trunk":                  {conf: minimal + `,"vlanTrunk":[{"id":3}]}`, code: 7, says: []string{`"vlanTrunk"`}},

@@ -2,7 +2,6 @@ package netconf
 
 import (
 	"encoding/json"
-	"net"
 	"slices"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
@@ -12,6 +11,7 @@ import (
 // plugin's keys around it tell of the interface.
 type DHCP struct {
 	Common
+	Keep
 	// Socket is podland's.
 	Socket string
 	// From is `dhcpFrom`.
@@ -64,8 +64,11 @@ func ParseDHCP(stdin []byte, cniArgs string) (*DHCP, error) {
 	d.From = readFrom(ipam)
 	d.Priority = ipam.integer("priority", 0, 1<<31-1)
 	d.readRequest(ipam)
-	d.readProvide(ipam, args)
+	provided := d.readProvide(ipam, args)
+	d.readKeep(ipam)
+	d.readHostname(ipam, provided)
 	ipam.closed()
+	d.ServiceCIDRs = readServiceCIDRs(conf)
 	d.readMain(conf)
 	d.readHandover(conf)
 	if conf.first.err != nil {
@@ -101,7 +104,8 @@ func (d *DHCP) readRequest(ipam *object) {
 	d.ParameterRequest = asked
 }
 
-func (d *DHCP) readProvide(ipam *object, args Args) {
+// readProvide returns the codes that it found, with a value or without.
+func (d *DHCP) readProvide(ipam *object, args Args) (codes []uint8) {
 	var entries []json.RawMessage
 	ipam.read("provide", &entries, "a list of objects with option, value, fromArg")
 	for _, raw := range entries {
@@ -114,10 +118,12 @@ func (d *DHCP) readProvide(ipam *object, args Args) {
 			}
 		}
 		entry.closed()
+		codes = append(codes, code)
 		if ok && value != "" {
 			d.provide(entry, code, value)
 		}
 	}
+	return codes
 }
 
 func (d *DHCP) provide(entry *object, code uint8, value string) {
@@ -151,42 +157,4 @@ func (d *DHCP) readMain(conf *object) {
 	if d.Main.Bridge == "" && (d.Type == "bridge" || d.Type == TypeBridge) {
 		d.Main.Bridge = "cni0"
 	}
-}
-
-// Handover is what podlan-bridge tells podlan-dhcp about its port, under the
-// key `podlan` of the delegate's stdin.
-type Handover struct {
-	MAC    string `json:"mac"`
-	Bridge string `json:"bridge"`
-	Uplink string `json:"uplink,omitempty"`
-	From   From   `json:"from"`
-	// BudgetMS is what is left of the ADD's budget, in milliseconds.
-	BudgetMS int64 `json:"budgetMS"`
-}
-
-// HandoverKey is the key's name.
-const HandoverKey = "podlan"
-
-func (d *DHCP) readHandover(conf *object) {
-	if conf.value(HandoverKey) == nil {
-		return
-	}
-	in := conf.object(HandoverKey)
-	h := Handover{
-		Bridge: in.ifName("bridge", ""),
-		Uplink: in.ifName("uplink", ""),
-		From:   From(in.oneOf("from", string(FromUplink), string(FromUplink), string(FromPod))),
-	}
-	h.BudgetMS = int64(in.integer("budgetMS", 0, int(maxBudget.Milliseconds())))
-	if mac := in.mac("mac"); mac != nil {
-		h.MAC = mac.String()
-	}
-	in.closed()
-	d.Handover = &h
-}
-
-// HardwareAddr returns the port's address.
-func (h Handover) HardwareAddr() net.HardwareAddr {
-	mac, _ := net.ParseMAC(h.MAC)
-	return mac
 }

@@ -2,6 +2,9 @@ package netconf_test
 
 import (
 	"errors"
+	"maps"
+	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -69,8 +72,76 @@ func dhcpRefusals() map[string]refusal {
 	}
 }
 
+// keepRefusals are those of the keys that say how a lease is got and kept.
+func keepRefusals() map[string]refusal {
+	conf := func(ipam string) string { return string(dhcpConf(ipam)) }
+	many := `"192.0.2.1"` + strings.Repeat(`,"192.0.2.1"`, 32)
+	return map[string]refusal{
+		"an unknown conflict":        {conf: conf(`,"conflict":"never"`), code: 7, says: []string{`"ipam.conflict"`, `"never"`, "optimistic, wait, off"}},
+		"a wait in a small budget":   {conf: `{"budget":"7s",` + conf(`,"conflict":"wait"`)[1:], code: 7, says: []string{`"ipam.conflict"`, `"wait"`, `"budget"`, "8s", "7s", "RFC 5227"}},
+		"an unknown whenLost":        {conf: conf(`,"whenLost":"keep"`), code: 7, says: []string{`"ipam.whenLost"`, `"keep"`, "withdraw, replace"}},
+		"a server's name":            {conf: conf(`,"servers":["dhcp1"]`), code: 7, says: []string{`"ipam.servers"`, `"dhcp1"`, "IPv4"}},
+		"a server of IPv6":           {conf: conf(`,"servers":["2001:db8::1"]`), code: 7, says: []string{`"ipam.servers"`, "2001:db8::1"}},
+		"a server that is everybody": {conf: conf(`,"servers":["255.255.255.255"]`), code: 7, says: []string{`"ipam.servers"`}},
+		"one server, not listed":     {conf: conf(`,"servers":"192.0.2.1"`), code: 7, says: []string{`"ipam.servers"`, "list"}},
+		"too many servers":           {conf: conf(`,"servers":[` + many + `]`), code: 7, says: []string{`"ipam.servers"`, "32 at most"}},
+		"no pace":                    {conf: conf(`,"pace":0`), code: 7, says: []string{`"ipam.pace"`, "0", "1 to 500"}},
+		"too much pace":              {conf: conf(`,"pace":501`), code: 7, says: []string{`"ipam.pace"`, "501", "1 to 500"}},
+		"a word for rapidCommit":     {conf: conf(`,"rapidCommit":"yes"`), code: 7, says: []string{`"ipam.rapidCommit"`, "true or false"}},
+		"an unknown hostname":        {conf: conf(`,"hostname":"pod"`), code: 7, says: []string{`"ipam.hostname"`, `"pod"`, "off, name, fqdn"}},
+		"a domain without fqdn":      {conf: conf(`,"hostname":"name","hostnameDomain":"lan.example"`), code: 7, says: []string{`"ipam.hostnameDomain"`, "fqdn"}},
+		"a domain that is none":      {conf: conf(`,"hostname":"fqdn","hostnameDomain":"lan_1.example"`), code: 7, says: []string{`"ipam.hostnameDomain"`, "lan_1", "RFC 1123"}},
+		"a domain with a gap":        {conf: conf(`,"hostname":"fqdn","hostnameDomain":"lan..example"`), code: 7, says: []string{`"ipam.hostnameDomain"`}},
+		"a domain that is too long":  {conf: conf(`,"hostname":"fqdn","hostnameDomain":"` + strings.Repeat("a.", 60) + `ab"`), code: 7, says: []string{`"ipam.hostnameDomain"`, "120"}},
+		"two names":                  {conf: conf(`,"hostname":"name","provide":[{"option":"host-name","fromArg":"ABSENT"}]`), code: 7, says: []string{`"ipam.hostname"`, `"provide"`, "12"}},
+		"two names, the other way":   {conf: conf(`,"hostname":"fqdn","provide":[{"option":"81","value":"x"}]`), code: 7, says: []string{`"ipam.hostname"`, `"provide"`, "81"}},
+		"an unknown part":            {conf: conf(`,"options":{"ntp":"use"}`), code: 7, says: []string{`"ipam.options.ntp"`, "dns, domain, mtu, routes, search"}},
+		"a part that is maybe used":  {conf: conf(`,"options":{"dns":"maybe"}`), code: 7, says: []string{`"ipam.options.dns"`, `"maybe"`, "use, ignore"}},
+		"options that are no object": {conf: conf(`,"options":["dns"]`), code: 7, says: []string{`"ipam.options"`, "object"}},
+		"a route with host bits":     {conf: conf(`,"allowRoutes":["10.0.0.1/8"]`), code: 7, says: []string{`"ipam.allowRoutes"`, "10.0.0.1/8", "host bits"}},
+		"an address for a network":   {conf: conf(`,"allowRoutes":["10.0.0.1"]`), code: 7, says: []string{`"ipam.allowRoutes"`, "10.0.0.1"}},
+		"Services that are none":     {conf: `{"serviceCIDRs":"10.96.0.0/12",` + conf(``)[1:], code: 7, says: []string{`"serviceCIDRs"`, "list of networks"}},
+	}
+}
+
+func TestTheKeysOfALeasesKeepingAreRead(t *testing.T) {
+	conf := dhcpConf(`,"conflict":"wait","whenLost":"replace","servers":["192.0.2.1","192.0.2.2"],"pace":10,"rapidCommit":true,
+		"options":{"dns":"ignore","mtu":"ignore","routes":"use"},"allowRoutes":["10.0.0.0/8"]`)
+	conf = append([]byte(`{"serviceCIDRs":["10.96.0.0/12","2001:db8::/108"],"budget":"8s",`), conf[1:]...)
+	d, err := netconf.ParseDHCP(conf, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := netconf.Keep{
+		Conflict: leaseapi.ConflictWait, WhenLost: leaseapi.Replace, Pace: 10, RapidCommit: true,
+		Servers:      []netip.Addr{netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")},
+		Ignore:       []leaseapi.Part{leaseapi.PartDNS, leaseapi.PartMTU},
+		ServiceCIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("2001:db8::/108")},
+		AllowRoutes:  []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+	}
+	if diff := cmp.Diff(want, d.Keep, asText()...); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestALeaseIsKeptByDefaultWithoutAsking(t *testing.T) {
+	d, err := netconf.ParseDHCP(dhcpConf(``), "K8S_POD_NAME=web-0")
+	want := netconf.Keep{Conflict: leaseapi.ConflictOptimistic, WhenLost: leaseapi.Withdraw}
+	if diff := cmp.Diff(want, d.Keep, asText()...); err != nil || diff != "" || d.Send != nil {
+		t.Errorf("%v, sends %v (-want +got):\n%s", err, d.Send, diff)
+	}
+}
+
+func asText() cmp.Options {
+	return cmp.Options{
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+	}
+}
+
 func TestABadDHCPConfIsRefusedByKeyValueAndWhatIsAllowed(t *testing.T) {
-	for name, c := range dhcpRefusals() {
+	all := dhcpRefusals()
+	maps.Copy(all, keepRefusals())
+	for name, c := range all {
 		t.Run(name, func(t *testing.T) {
 			_, err := netconf.ParseDHCP([]byte(c.conf), c.args)
 			checkRefusal(t, err, c)
@@ -107,14 +178,26 @@ func FuzzParseDHCP(f *testing.F) {
 	for _, c := range dhcpRefusals() {
 		f.Add([]byte(c.conf), c.args)
 	}
+	for _, c := range keepRefusals() {
+		f.Add([]byte(c.conf), "K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=shop")
+	}
+	f.Add(dhcpConf(`,"hostname":"fqdn","hostnameDomain":"lan.example","options":{"dns":"ignore"},"servers":["192.0.2.1"]`), "K8S_POD_NAME=web-0")
 	f.Fuzz(func(t *testing.T, stdin []byte, args string) {
 		d, err := netconf.ParseDHCP(stdin, args)
 		var cniErr *types.Error
 		if err != nil && (!errors.As(err, &cniErr) || cniErr.Code == 0) {
 			t.Fatalf("%v is no error of CNI", err)
 		}
-		if err == nil && (d.Priority < 0 || d.Socket == "" || len(d.ClientID) > 255) {
+		if err != nil {
+			return
+		}
+		if d.Priority < 0 || d.Socket == "" || len(d.ClientID) > 255 || d.Pace < 0 || d.Pace > 500 || len(d.Servers) > 32 {
 			t.Fatalf("accepted %+v", d)
+		}
+		for code, value := range d.Send {
+			if len(value) == 0 || len(value) > 255 {
+				t.Fatalf("option %d of %d bytes: % x", code, len(value), value)
+			}
 		}
 	})
 }

@@ -1,0 +1,40 @@
+package netconf
+
+import (
+	"net/netip"
+)
+
+// Handover is what podlan-bridge tells podlan-dhcp about its port, under the
+// key `podlan` of the delegate's stdin.
+type Handover struct {
+	MAC    string `json:"mac"`
+	Bridge string `json:"bridge"`
+	Uplink string `json:"uplink,omitempty"`
+	From   From   `json:"from"`
+	// BudgetMS is what is left of the ADD's budget, in milliseconds.
+	BudgetMS int64 `json:"budgetMS"`
+	// Networks are the node's own.
+	Networks []netip.Prefix `json:"networks,omitempty"`
+}
+
+// HandoverKey is the key's name.
+const HandoverKey = "podlan"
+
+func (d *DHCP) readHandover(conf *object) {
+	if conf.value(HandoverKey) == nil {
+		return
+	}
+	in := conf.object(HandoverKey)
+	h := Handover{
+		Bridge: in.ifName("bridge", ""),
+		Uplink: in.ifName("uplink", ""),
+		From:   From(in.oneOf("from", string(FromUplink), string(FromUplink), string(FromPod))),
+	}
+	h.BudgetMS = int64(in.integer("budgetMS", 0, int(maxBudget.Milliseconds())))
+	if mac := in.mac("mac"); mac != nil {
+		h.MAC = mac.String()
+	}
+	in.read("networks", &h.Networks, "a list of networks")
+	in.closed()
+	d.Handover = &h
+}
