@@ -30,7 +30,7 @@ func TestALeaseCountsFromWhenItsRequestWasSent(t *testing.T) {
 		Routes: []dhcp4.Route{{
 			Dst: netip.MustParsePrefix("0.0.0.0/0"), GW: netip.MustParseAddr("192.0.2.254"),
 		}},
-		Acquired: asked, T1: got.T1, T2: asked + time.Hour/8*7, Expiry: asked + time.Hour,
+		Acquired: asked, T1: got.T1, T2: got.T2, Expiry: asked + time.Hour,
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); diff != "" {
@@ -38,6 +38,9 @@ func TestALeaseCountsFromWhenItsRequestWasSent(t *testing.T) {
 	}
 	if early := asked + time.Hour/2 - got.T1; early < 0 || early > 3*time.Minute {
 		t.Errorf("T1 comes %s before half the lease, 0 to 10 %% wanted", early)
+	}
+	if early := asked + time.Hour/8*7 - got.T2; early < 0 || early > (time.Hour/8*7-time.Hour/2)/10 {
+		t.Errorf("T2 comes %s before 0.875 of the lease, 0 to 10 %% of what lies after T1 wanted", early)
 	}
 	if c.Deadline() != got.T1 || c.Waiting() {
 		t.Errorf("deadline %s, waiting %v: T1 at %s and no exchange wanted", c.Deadline(), c.Waiting(), got.T1)

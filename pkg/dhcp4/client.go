@@ -41,15 +41,18 @@ type Params struct {
 	// Send are further options for DISCOVER and REQUEST, by code. Those that
 	// belong to the protocol itself are passed over.
 	Send map[uint8][]byte
-	// AnyAddress lets a client that lost its lease take another address. Else
-	// it refuses offers of all but the lost one, so as to burn no address that
-	// nobody can use.
+	// AnyAddress lets a client that lost its lease, or was told by Reboot of a
+	// former one, take another address. Else it is tied: it refuses offers of
+	// all but that one, so as to burn no address that nobody can use. TakeAny
+	// unties it once.
 	AnyAddress bool
-	// RapidCommit asks for a lease in two messages (RFC 4039).
+	// RapidCommit asks for a lease in two messages (RFC 4039), unless the client
+	// is tied to an address: a server could then commit another.
 	RapidCommit bool
 	// Servers are those, by option 54, whose answers are taken; empty: any.
 	Servers []netip.Addr
-	// Acceptable, if not nil, says why an offered address is of no use.
+	// Acceptable, if not nil, says why an address that is offered, or was
+	// committed rapidly, is of no use. The search goes on at its pace.
 	Acceptable func(netip.Addr) error
 }
 
@@ -108,7 +111,7 @@ type Client struct {
 	held   bool
 	former *Lease     // asked for by Reboot, neither granted nor refused so far
 	wish   netip.Addr // what DISCOVER asks for
-	only   netip.Addr // after a loss: the only address that helps
+	only   netip.Addr // after a loss: the only address that helps; see tie
 
 	xid      uint32
 	began    time.Duration // of the acquisition or renewal: what `secs` counts from
@@ -117,7 +120,11 @@ type Client struct {
 	try      int           // messages sent in this state
 	deadline time.Duration
 	offered  Lease
-	naks     int // since the last lease
+	naks     int           // since the last lease
+	granted  time.Duration // when there came to be a lease
+	declines int           // of leases that did not stand
+	quick    int           // what is left of Verify's quick tries
+	secs     uint16        // of the last DISCOVER
 	counts   Counts
 }
 
@@ -134,7 +141,7 @@ func New(p Params, rng *rand.Rand) *Client {
 // be it renewal, rebinding, or the loss of a lease that ran out meanwhile.
 func Adopt(p Params, rng *rand.Rand, lease Lease) *Client {
 	c := New(p, rng)
-	c.state, c.lease, c.held = Bound, lease, true
+	c.state, c.lease, c.held, c.granted = Bound, lease, true, lease.Acquired
 	c.deadline = lease.T1
 	return c
 }
@@ -145,7 +152,8 @@ func DefaultParameterRequest() []byte {
 	codes := []dhcpv4.OptionCode{
 		dhcpv4.OptionSubnetMask, dhcpv4.OptionClasslessStaticRoute, dhcpv4.OptionStaticRoutingTable,
 		dhcpv4.OptionRouter, dhcpv4.OptionDomainNameServer, dhcpv4.OptionDomainName,
-		dhcpv4.OptionDNSDomainSearchList, dhcpv4.OptionInterfaceMTU, dhcpv4.OptionIPAddressLeaseTime,
+		dhcpv4.OptionDNSDomainSearchList, dhcpv4.OptionInterfaceMTU, dhcpv4.OptionNTPServers,
+		dhcpv4.OptionIPAddressLeaseTime,
 		dhcpv4.OptionRenewTimeValue, dhcpv4.OptionRebindingTimeValue,
 	}
 	raw := make([]byte, len(codes))
@@ -187,19 +195,27 @@ func (c *Client) ListenUntil() time.Duration {
 	return c.listen
 }
 
-// Start begins an acquisition with DISCOVER.
+// Start begins an acquisition of whatever address with DISCOVER.
 func (c *Client) Start(now time.Duration) Output {
 	c.began, c.counts, c.naks = now, Counts{}, 0
-	c.held = false
+	c.held, c.former, c.only = false, nil, netip.Addr{}
 	return c.discover(now)
 }
 
-// Reboot asks for the address of a former lease first (INIT-REBOOT, RFC 2131
-// §3.2).
+// Reboot asks all servers for the address of a former lease (INIT-REBOOT, RFC
+// 2131 §3.2), and turns to DISCOVER on a NAK or silence. Of the former lease
+// only the address has to be known; with its Server, Release can give it back.
+// The client is tied to the address: right for what uses it already, a lease
+// whose file is gone. Who only would like it again, as a new sandbox after a
+// node's reboot, calls TakeAny next.
 func (c *Client) Reboot(now time.Duration, former Lease) Output {
+	if !former.Address.Addr().Is4() {
+		return c.Start(now)
+	}
 	c.began, c.counts, c.naks = now, Counts{}, 0
 	c.held = false
 	c.former, c.offered, c.wish = &former, former, former.Address.Addr()
+	c.tie(c.wish)
 	c.state, c.try = Rebooting, 0
 	c.newXID()
 	return c.request(now)
@@ -208,19 +224,31 @@ func (c *Client) Reboot(now time.Duration, former Lease) Output {
 // Offered returns what is being asked for in REQUESTING; false in other states.
 func (c *Client) Offered() (Lease, bool) { return c.offered, c.state == Requesting }
 
-// Verify makes the renewal of a held lease due at once, in BOUND; nothing in
-// other states.
-func (c *Client) Verify(now time.Duration) {
-	if c.state == Bound {
-		c.deadline = now
+// tie makes address the only one that is taken until a lease is granted.
+func (c *Client) tie(address netip.Addr) {
+	if !c.params.AnyAddress {
+		c.only = address
 	}
 }
 
-// Decline tells the server that the held address is in use by somebody else
-// (RFC 2131 §4.4.4) and gives it up: Change is Lost. The search goes on after
-// 10 s, and longer with each time. Nothing if no lease is held.
-func (c *Client) Decline(now time.Duration, reason string) Output {
-	panic("not yet")
+// TakeAny unties a client that has just lost or declined a lease of which
+// nobody was told, or that asks for a former one by Reboot: the search takes
+// any address. The next loss ties it again. Nothing while a lease is held.
+func (c *Client) TakeAny() {
+	if c.held {
+		return
+	}
+	c.only = netip.Addr{}
+}
+
+// Verify makes the next try to extend the held lease due at once, in BOUND,
+// RENEWING and REBINDING; nothing in other states. What is not answered is
+// asked again after 4, 8 and 16 s before the pace of RFC 2131 §4.4.5 returns:
+// a link that has just come back may not carry yet.
+func (c *Client) Verify(now time.Duration) {
+	if c.held {
+		c.quick, c.try, c.deadline = verifyTries, 0, min(c.deadline, now)
+	}
 }
 
 // Release ends everything and returns the DHCPRELEASE for what is held, or may
@@ -234,7 +262,7 @@ func (c *Client) Release() Output {
 	case c.former != nil:
 		lease, due = *c.former, true
 	}
-	c.state, c.held, c.former, c.deadline = Init, false, nil, Never
+	c.state, c.held, c.former, c.only, c.deadline = Init, false, nil, netip.Addr{}, Never
 	if !due || !lease.Server.IsValid() {
 		return Output{}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -16,6 +17,10 @@ var (
 	ErrOtherClient = errors.New("it echoes another client-id")
 	// ErrOtherServer: it does not come from the server that was asked.
 	ErrOtherServer = errors.New("it comes from another server than the one asked")
+	// ErrServerNotAllowed: Params.Servers does not hold its server.
+	ErrServerNotAllowed = errors.New("its server is not one of those allowed")
+
+	errNotRapid = errors.New("no REQUEST was sent, and it has no Rapid Commit (option 80)")
 )
 
 // Handle takes a reply. What does not belong to the transaction, or is of no
@@ -31,9 +36,14 @@ func (c *Client) Handle(now time.Duration, r Reply) Output {
 	if !c.ourID(r) {
 		return c.refuse(r, ErrOtherClient)
 	}
+	if server, _ := option4(r.msg, dhcpv4.OptionServerIdentifier); !c.allowed(server) {
+		return c.refuse(r, fmt.Errorf("%w: %s", ErrServerNotAllowed, server))
+	}
 	switch {
 	case r.Type == dhcpv4.MessageTypeOffer && c.state == Selecting:
 		return c.handleOffer(now, r)
+	case r.Type == dhcpv4.MessageTypeAck && c.state == Selecting && c.rapid():
+		return c.handleCommit(now, r)
 	case r.Type == dhcpv4.MessageTypeAck && c.state != Selecting:
 		return c.handleACK(now, r)
 	case r.Type == dhcpv4.MessageTypeNak && c.state != Selecting:
@@ -51,8 +61,8 @@ func (c *Client) ourID(r Reply) bool {
 func (c *Client) handleOffer(now time.Duration, r Reply) Output {
 	c.counts.Offers++
 	offered, _, err := terms(r)
-	if err == nil && c.only.IsValid() && offered.Address.Addr() != c.only {
-		err = fmt.Errorf("%s offered, %s was lost", offered.Address.Addr(), c.only)
+	if err == nil {
+		err = c.acceptable(offered.Address.Addr())
 	}
 	if err != nil {
 		return c.refuse(r, err)
@@ -60,6 +70,39 @@ func (c *Client) handleOffer(now time.Duration, r Reply) Output {
 	c.offered = offered
 	c.state, c.try = Requesting, 0
 	return c.request(now)
+}
+
+// acceptable tells why an address that was not asked for is of no use.
+func (c *Client) acceptable(address netip.Addr) error {
+	if c.only.IsValid() && address != c.only {
+		return fmt.Errorf("%s offered, %s was lost", address, c.only)
+	}
+	if c.params.Acceptable != nil {
+		return c.params.Acceptable(address)
+	}
+	return nil
+}
+
+// handleCommit takes the ACK to a DISCOVER (RFC 4039 §3.1).
+func (c *Client) handleCommit(now time.Duration, r Reply) Output {
+	if _, there := r.msg.Options[uint8(dhcpv4.OptionRapidCommit)]; !there {
+		return c.refuse(r, errNotRapid)
+	}
+	lease, times, err := terms(r)
+	if err == nil {
+		err = c.acceptable(lease.Address.Addr())
+	}
+	if err != nil {
+		return c.refuse(r, err)
+	}
+	return c.take(now, r, c.stamp(lease, times))
+}
+
+// rapid tells whether a lease in two messages is asked for.
+func (c *Client) rapid() bool { return c.params.RapidCommit && !c.only.IsValid() }
+
+func (c *Client) allowed(server netip.Addr) bool {
+	return len(c.params.Servers) == 0 || slices.Contains(c.params.Servers, server)
 }
 
 func (c *Client) handleACK(now time.Duration, r Reply) Output {
@@ -73,17 +116,23 @@ func (c *Client) handleACK(now time.Duration, r Reply) Output {
 	if asked := c.asked().Address.Addr(); lease.Address.Addr() != asked {
 		return c.lose(now, fmt.Sprintf("server %s granted %s instead of %s", lease.Server, lease.Address.Addr(), asked))
 	}
-	lease = c.stamp(lease, times)
+	return c.take(now, r, c.stamp(lease, times))
+}
+
+// take holds a lease from now on.
+func (c *Client) take(now time.Duration, r Reply, lease Lease) Output {
 	if now >= lease.Expiry {
 		return c.refuse(r, errors.New("the lease was over when it arrived"))
 	}
 	change := Granted
 	if c.held {
 		change = Extended
+	} else {
+		c.granted = now
 	}
 	c.lease, c.held, c.former = lease, true, nil
 	c.only, c.wish = netip.Addr{}, lease.Address.Addr()
-	c.state, c.try, c.naks, c.deadline = Bound, 0, 0, lease.T1
+	c.state, c.try, c.naks, c.quick, c.deadline = Bound, 0, 0, 0, lease.T1
 	return Output{Change: change}
 }
 
@@ -96,7 +145,8 @@ func (c *Client) asked() Lease {
 }
 
 // stamp counts the times from when the REQUEST was sent (RFC 2131 §4.4.1). T1
-// comes up to a tenth early, so that Pods that started together drift apart.
+// comes up to a tenth early, and T2 by up to a tenth of what lies between them,
+// so that Pods that started together drift apart (§4.4.5).
 func (c *Client) stamp(l Lease, t lifetimes) Lease {
 	l.Acquired = c.sentAt
 	if t.lease == Never {
@@ -104,10 +154,14 @@ func (c *Client) stamp(l Lease, t lifetimes) Lease {
 		return l
 	}
 	l.T1, l.T2, l.Expiry = c.sentAt+t.t1, c.sentAt+t.t2, c.sentAt+t.lease
-	if early := int64(t.t1 / 10); early > 0 {
-		l.T1 -= time.Duration(c.rng.Int64N(early))
-	}
+	l.T1 -= c.tenth(t.t1)
+	l.T2 -= c.tenth(t.t2 - t.t1)
 	return l
+}
+
+// tenth is a random part of d, less than a tenth.
+func (c *Client) tenth(d time.Duration) time.Duration {
+	return time.Duration(c.rng.Int64N(max(1, int64(d/10))))
 }
 
 // handleNAK begins anew. One that was asked by name has to answer itself; in

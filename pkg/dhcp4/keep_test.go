@@ -14,18 +14,19 @@ import (
 func TestRenewingAndRebindingAskAgainAfterHalfOfWhatIsLeft(t *testing.T) {
 	for name, tc := range map[string]struct {
 		lease time.Duration
-		// want are the times of the REQUESTs after T1, T1 not jittered.
+		// want are the times of the REQUESTs in REBINDING.
 		want []time.Duration
 	}{
-		// T1 is up to 10 % early, so only what lies after T2 is exact.
 		"a day": {24 * time.Hour, []time.Duration{
 			21 * time.Hour, 21*time.Hour + 90*time.Minute, 21*time.Hour + 135*time.Minute,
 		}},
-		"ten minutes: never sooner than a minute, never past the end": {10 * time.Minute, []time.Duration{525 * time.Second}},
+		"ten minutes: never sooner than a minute, never past the end": {10 * time.Minute, []time.Duration{525 * time.Second, 585 * time.Second}},
 		"a minute: once in each state":                                {time.Minute, []time.Duration{52500 * time.Millisecond}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := bound(t, generous().with(51, secs(tc.lease)))
+			l := held(t) // with times that are not jittered
+			l.T1, l.T2, l.Expiry = boot+tc.lease/2, boot+tc.lease/8*7, boot+tc.lease
+			c := dhcp4.Adopt(params(), rng(), l)
 			var rebinds []time.Duration
 			xid, now := uint32(0), boot
 			for len(rebinds) < len(tc.want) {

@@ -33,6 +33,10 @@ func TestEachMessageIsAsTheRFCWantsIt(t *testing.T) {
 			return bound(t, generous()).Tick(boot + passed)
 		}
 	}
+	decline := func(t *testing.T) dhcp4.Output {
+		t.Helper()
+		return bound(t, generous()).Decline(boot, conflict)
+	}
 	release := func(t *testing.T) dhcp4.Output {
 		t.Helper()
 		return bound(t, generous()).Release()
@@ -50,6 +54,7 @@ func TestEachMessageIsAsTheRFCWantsIt(t *testing.T) {
 		"REQUEST, REBOOTING":  {reboot, dhcpv4.MessageTypeRequest, none, all, broadcast, none, true, false, true},
 		"REQUEST, RENEWING":   {extend(time.Hour / 2), dhcpv4.MessageTypeRequest, leased(), serverIP(), serverMAC(), leased(), false, false, true},
 		"REQUEST, REBINDING":  {extend(time.Hour / 8 * 7), dhcpv4.MessageTypeRequest, leased(), all, broadcast, leased(), false, false, true},
+		"DECLINE":             {decline, dhcpv4.MessageTypeDecline, none, all, broadcast, none, true, true, false},
 		"RELEASE from BOUND ": {release, dhcpv4.MessageTypeRelease, leased(), serverIP(), serverMAC(), leased(), false, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -108,7 +108,12 @@ func nak(tb testing.TB, c *dhcp4.Client, opts options) dhcp4.Reply {
 // bound returns a client that was granted a lease at boot.
 func bound(tb testing.TB, opts options) *dhcp4.Client {
 	tb.Helper()
-	c := dhcp4.New(params(), rng())
+	return boundWith(tb, params(), opts)
+}
+
+func boundWith(tb testing.TB, p dhcp4.Params, opts options) *dhcp4.Client {
+	tb.Helper()
+	c := dhcp4.New(p, rng())
 	c.Start(boot)
 	c.Handle(boot, offer(tb, c, opts))
 	if out := c.Handle(boot, ack(tb, c, opts)); out.Change != dhcp4.Granted {
@@ -120,7 +125,12 @@ func bound(tb testing.TB, opts options) *dhcp4.Client {
 // in brings a client into a state, its REQUEST sent; the time is when.
 func in(tb testing.TB, state dhcp4.State) (*dhcp4.Client, time.Duration) {
 	tb.Helper()
-	c, now := dhcp4.New(params(), rng()), boot
+	return inWith(tb, params(), state)
+}
+
+func inWith(tb testing.TB, p dhcp4.Params, state dhcp4.State) (*dhcp4.Client, time.Duration) {
+	tb.Helper()
+	c, now := dhcp4.New(p, rng()), boot
 	switch state {
 	case dhcp4.Selecting:
 		c.Start(now)
@@ -130,7 +140,7 @@ func in(tb testing.TB, state dhcp4.State) (*dhcp4.Client, time.Duration) {
 	case dhcp4.Rebooting:
 		c.Reboot(now, held(tb))
 	default:
-		c = bound(tb, generous())
+		c = boundWith(tb, p, generous())
 		for c.State() != state {
 			now = c.Deadline()
 			c.Tick(now)

@@ -41,6 +41,7 @@ func terms(r Reply) (Lease, lifetimes, error) {
 	l := Lease{Address: prefix, Server: server, ServerMAC: r.From}
 	l.Router, l.Routes = routes(r.msg.Options)
 	l.DNS = addrs(r.msg.Options[uint8(dhcpv4.OptionDomainNameServer)])
+	l.NTP = addrs(r.msg.Options[uint8(dhcpv4.OptionNTPServers)])
 	l.Domain = domain(r.msg.Options[uint8(dhcpv4.OptionDomainName)])
 	l.Search = search(r.msg.Options[uint8(dhcpv4.OptionDNSDomainSearchList)])
 	l.MTU = mtu(r.msg.Options[uint8(dhcpv4.OptionInterfaceMTU)])

@@ -9,6 +9,8 @@ const (
 	waitJitter  = time.Second      // §4.1: plus or minus
 	minRetry    = time.Minute      // §4.4.5: at least, in RENEWING and REBINDING
 	maxRequests = 3                // REQUESTs before an offer is given up
+	rapidTries  = 4                // DISCOVERs in half a minute, of one transaction
+	verifyTries = 3                // after Verify: asked again soon
 	nakAtOnce   = 2                // NAKs that are followed by DISCOVER at once
 	answerTime  = 10 * time.Second // servers that probe the address take up to 3 s
 )
@@ -37,12 +39,18 @@ func (c *Client) Tick(now time.Duration) Output {
 
 // discover begins a transaction.
 func (c *Client) discover(now time.Duration) Output {
-	c.newXID()
 	c.state, c.try = Selecting, 0
 	return c.rediscover(now)
 }
 
+// rediscover sends the same again. Who may be answered with a lease begins a
+// new transaction once the waits are long, since the lease's times count from
+// the transaction's first message.
 func (c *Client) rediscover(now time.Duration) Output {
+	if c.try == 0 || c.rapid() && c.try >= rapidTries {
+		c.newXID()
+		c.sentAt = now
+	}
 	c.counts.Discovers++
 	return c.send(now, c.discovery(now))
 }
@@ -71,8 +79,12 @@ func (c *Client) extend(now time.Duration) Output {
 	if now >= c.lease.Expiry {
 		return c.lose(now, "the lease ran out, no server extended it")
 	}
+	if c.lease.Infinite() && c.quick == 0 && c.state != Bound {
+		c.state, c.deadline = Bound, Never // verified in vain
+		return Output{}
+	}
 	if c.state == Bound {
-		c.began, c.counts = now, Counts{}
+		c.began, c.counts, c.try = now, Counts{}, 0
 	}
 	c.state = Renewing
 	end := c.lease.T2
@@ -90,7 +102,13 @@ func (c *Client) extendBy(now, end time.Duration) Output {
 	c.sentAt = now
 	c.counts.Requests++
 	left := end - now
-	c.deadline = now + min(left, max(left/2, minRetry))
+	wait := max(left/2, minRetry)
+	if c.quick > 0 {
+		c.quick--
+		wait = c.backoff(c.try)
+	}
+	c.try++
+	c.deadline = now + min(left, wait)
 	c.listen = now + answerTime
 	return Output{Send: []Datagram{c.extension(now)}}
 }
@@ -101,14 +119,9 @@ func (c *Client) extendBy(now, end time.Duration) Output {
 func (c *Client) lose(now time.Duration, reason string) Output {
 	out := Output{}
 	if c.held {
-		out.Change, out.Reason = Lost, reason
-		c.wish = c.lease.Address.Addr()
-		if !c.params.AnyAddress {
-			c.only = c.wish
-		}
-		c.began, c.counts = now, Counts{}
+		out = c.giveUp(now, reason)
 	}
-	c.held, c.former = false, nil
+	c.former = nil
 	c.naks++
 	if c.naks > nakAtOnce {
 		c.state, c.try = Init, 0
