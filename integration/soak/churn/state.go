@@ -1,0 +1,188 @@
+package churn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/podlan/podlan/integration/bench/machine"
+	"github.com/podlan/podlan/integration/lab"
+	"github.com/podlan/podlan/pkg/leaseapi"
+)
+
+// State is what coming and going Pods must leave as it was.
+type State struct {
+	// Node has the links, addresses, routes, neighbours and the guard's rules
+	// and elements; Pods the same of the namespaces where Pods come and go.
+	Node lab.Snapshot
+	Pods []lab.Snapshot
+	// Leases are podland's, Server those of the DHCP server, Files podland's
+	// and the plugins' in the state folder.
+	Leases, Server, Files []string
+	// Usage is podland's, Descriptors and Namespaces are counts by kind and of
+	// the network namespaces that podland keeps alive.
+	Usage       machine.Usage
+	Descriptors map[string]int
+	Namespaces  int
+}
+
+// State looks at everything.
+func (a *Arena) State(ctx context.Context) (State, error) {
+	var s State
+	var err error
+	if s.Leases, err = a.leases(ctx); err != nil {
+		return s, err
+	}
+	for _, l := range a.Server.ActiveLeases() {
+		s.Server = append(s.Server, l.Addr.String()+" "+l.MAC)
+	}
+	slices.Sort(s.Server)
+	if s.Files, err = a.Node.StateFiles(); err != nil {
+		return s, err
+	}
+	if s.Node, err = a.Node.TakeSnapshot(); err != nil {
+		return s, err
+	}
+	for _, p := range a.pods {
+		pod, err := p.TakeSnapshot()
+		if err != nil {
+			return s, err
+		}
+		s.Pods = append(s.Pods, pod)
+	}
+	return s, s.process(a.Node.Podland().PID())
+}
+
+func (a *Arena) leases(ctx context.Context) ([]string, error) {
+	list, err := a.Podland().List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]string, len(list))
+	for i, l := range list {
+		lines[i] = fmt.Sprintf("%s %s %s %s", l.Key, l.Address, l.MAC, l.State)
+	}
+	return lines, nil
+}
+
+// process asks the kernel about podland.
+func (s *State) process(pid int) (err error) {
+	if s.Usage, err = machine.UsageOf(pid); err != nil {
+		return err
+	}
+	s.Descriptors = map[string]int{}
+	spaces := map[string]bool{}
+	proc := fmt.Sprintf("/proc/%d/", pid)
+	for _, pattern := range []string{"fd/*", "task/*/ns/net"} {
+		paths, err := filepath.Glob(proc + pattern)
+		if err != nil {
+			return err
+		}
+		for _, path := range paths {
+			target, err := os.Readlink(path)
+			if err != nil {
+				continue // closed since
+			}
+			kind, _, _ := strings.Cut(target, ":[")
+			if kind == "net" {
+				spaces[target] = true
+			}
+			if pattern == "fd/*" {
+				s.Descriptors[kind]++
+			}
+		}
+	}
+	s.Namespaces = len(spaces)
+	return nil
+}
+
+// Only tells whether the Pods that stay have leases, on both sides, and nobody
+// else. Leases may be under way to T2.
+func (a *Arena) Only(ctx context.Context) error {
+	list, err := a.Podland().List(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	if len(list) != len(a.Held) {
+		errs = append(errs, fmt.Errorf("podland holds %d leases, want %d", len(list), len(a.Held)))
+	}
+	states := []leaseapi.State{leaseapi.StateBound, leaseapi.StateRenewing}
+	for _, h := range a.Held {
+		i := slices.IndexFunc(list, func(l leaseapi.Lease) bool { return l.Key == h.Key() })
+		if i < 0 || list[i].Address.Addr() != h.Addr || !slices.Contains(states, list[i].State) {
+			errs = append(errs, fmt.Errorf("podland does not hold %s for %s", h.Addr, h.Pod.Name()))
+		}
+	}
+	granted := a.Server.ActiveLeases()
+	if len(granted) != len(a.Held) {
+		errs = append(errs, fmt.Errorf("the server has granted %d leases, want %d: %v", len(granted), len(a.Held), granted))
+	}
+	return errors.Join(append(errs, a.Granted(granted))...)
+}
+
+// Granted tells whether the Pods that stay have exactly their addresses by the
+// server's word.
+func (a *Arena) Granted(granted []lab.Lease) error {
+	var errs []error
+	for _, h := range a.Held {
+		var has []string
+		for _, l := range granted {
+			if l.MAC == h.MAC {
+				has = append(has, l.Addr.String())
+			}
+		}
+		if !slices.Equal(has, []string{h.Addr.String()}) {
+			errs = append(errs, fmt.Errorf("the server has granted %s %v, want %s", h.MAC, has, h.Addr))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// more tells what after has that before has not.
+func (before State) more(after State) error {
+	var errs []error
+	diff := func(what string, x, y any) {
+		if d := cmp.Diff(x, y); d != "" {
+			errs = append(errs, fmt.Errorf("%s:\n%s", what, d))
+		}
+	}
+	diff("node", before.calm().Node, after.calm().Node)
+	diff("namespaces of the Pods", before.Pods, after.Pods)
+	diff("podland's leases", before.Leases, after.Leases)
+	diff("the server's leases", before.Server, after.Server)
+	diff("files of the state folder", before.Files, after.Files)
+	for kind, n := range after.Descriptors {
+		if n > before.Descriptors[kind] {
+			errs = append(errs, fmt.Errorf("podland had %d descriptors of %s and has %d", before.Descriptors[kind], kind, n))
+		}
+	}
+	if after.Namespaces > before.Namespaces {
+		errs = append(errs, fmt.Errorf("podland held %d namespaces and holds %d", before.Namespaces, after.Namespaces))
+	}
+	if after.Usage.Threads > before.Usage.Threads+threadsMore {
+		errs = append(errs, fmt.Errorf("podland had %d threads and has %d", before.Usage.Threads, after.Usage.Threads))
+	}
+	if after.Usage.RSS > before.Usage.RSS+memoryMore {
+		errs = append(errs, fmt.Errorf("podland had %.1f MB resident and has %.1f MB", before.Usage.RSS, after.Usage.RSS))
+	}
+	return errors.Join(errs...)
+}
+
+// calm leaves out who listens: podland's socket on the uplink outlives its last
+// use by a second, before as after.
+func (s State) calm() State {
+	links := make(map[string]lab.Link, len(s.Node.Links))
+	for name, l := range s.Node.Links {
+		l.Promiscuity = 0
+		links[name] = l
+	}
+	s.Node.Links = links
+	return s
+}
