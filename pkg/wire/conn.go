@@ -41,7 +41,7 @@ type Conn struct {
 // promiscuous until Close: replies to every MAC are heard. ErrNoLink if it is
 // missing; a link that is down is none the worse.
 func OpenUplink(name string) (*Conn, error) {
-	file, err := openSocket(name, true)
+	file, err := openSocket(name, forDHCP(true))
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,11 @@ func (c *Conn) Send(d Datagram) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.file.Write(frame)
+	return c.write(frame)
+}
+
+func (c *Conn) write(frame []byte) error {
+	_, err := c.file.Write(frame)
 	if errors.Is(err, unix.ENETDOWN) {
 		// It may be the report of a time that has passed, which nobody has
 		// received yet; the next answer is about now.

@@ -22,7 +22,7 @@ func OpenPod(netns, ifname string) (*Conn, error) {
 	defer func() { _ = target.Close() }()
 	var socket, silencer *os.File
 	err = inNetns(target, func() (err error) {
-		if socket, err = openSocket(ifname, false); err != nil {
+		if socket, err = openSocket(ifname, forDHCP(false)); err != nil {
 			return err
 		}
 		if silencer, err = openSilencer(ifname); err != nil {

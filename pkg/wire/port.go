@@ -148,7 +148,7 @@ func (p pair) join(ctx context.Context, h *rtnl.Handle, bridge int) (*os.File, e
 		if err := upWithoutARP(p.far); err != nil {
 			return err
 		}
-		file, err = openSocket(p.far, false)
+		file, err = openSocket(p.far, forDHCP(false))
 		return err
 	})
 	if err != nil {

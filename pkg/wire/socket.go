@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -12,15 +13,28 @@ import (
 // podland is busy with its disk.
 const receiveBuffer = 1 << 20
 
+// hearing is what comes to a socket.
+type hearing struct {
+	filter      []bpf.Instruction
+	protocol    uint16
+	promiscuous bool
+}
+
+// forDHCP takes ETH_P_ALL, since a socket for ETH_P_IP on a bridge's port hears
+// nothing: the bridge takes the frame before that protocol's handlers.
+func forDHCP(promiscuous bool) hearing {
+	return hearing{filter: replies(), protocol: unix.ETH_P_ALL, promiscuous: promiscuous}
+}
+
 // openSocket opens a packet socket on the link in the calling thread's
 // namespace. It is bound last, behind its filter, so that nothing slips in
 // unfiltered. The caller closes the file.
-func openSocket(name string, promiscuous bool) (*os.File, error) {
+func openSocket(name string, what hearing) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("packet socket: %w", err)
 	}
-	if err := prepare(fd, name, promiscuous); err != nil {
+	if err := prepare(fd, name, what); err != nil {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("packet socket on %s: %w", name, err)
 	}
@@ -29,25 +43,23 @@ func openSocket(name string, promiscuous bool) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "packet:"+name), nil
 }
 
-func prepare(fd int, name string, promiscuous bool) error {
+func prepare(fd int, name string, what hearing) error {
 	index, err := linkIndex(fd, name)
 	if err != nil {
 		return err
 	}
-	if err := attach(fd, replies()); err != nil {
+	if err := attach(fd, what.filter); err != nil {
 		return err
 	}
 	if err := options(fd); err != nil {
 		return err
 	}
-	if promiscuous {
+	if what.promiscuous {
 		if err := joinPromiscuous(fd, index); err != nil {
 			return err
 		}
 	}
-	// ETH_P_ALL, since a socket for ETH_P_IP on a bridge's port hears nothing:
-	// the bridge takes the frame before that protocol's handlers.
-	addr := &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: index}
+	addr := &unix.SockaddrLinklayer{Protocol: networkOrder(what.protocol), Ifindex: index}
 	if err := unix.Bind(fd, addr); err != nil {
 		return fmt.Errorf("bind: %w", noLink(err))
 	}
