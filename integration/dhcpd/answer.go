@@ -75,7 +75,7 @@ func (s *Server) withdrawOffer(r *Request, now time.Time) {
 
 func (s *Server) grantIf(r *Request, addr netip.Addr, now time.Time) []Reply {
 	if !s.db.available(addr, r.key(), r.MAC.String(), now) {
-		return s.nak(r, "address not available")
+		return s.nak(r, s.addr, "address not available")
 	}
 	s.db.put(r.key(), s.lease(r, addr, now.Add(s.cfg.Lease)), true)
 	return s.reply(r, dhcpv4.MessageTypeAck, addr)
@@ -122,8 +122,19 @@ func (s *Server) reply(r *Request, kind dhcpv4.MessageType, addr netip.Addr) []R
 	return []Reply{{Message: m}}
 }
 
-func (s *Server) nak(r *Request, why string) []Reply {
-	m, err := NAK(r.Message, s.addr, why)
+// refusal is what a script's NAK says.
+const refusal = "refused by script"
+
+// refuse is a NAK of a server that knows nothing of the client's lease.
+func (s *Server) refuse(r *Request) []Reply {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.db.drop(r.key())
+	return s.nak(r, s.addr, refusal)
+}
+
+func (s *Server) nak(r *Request, as netip.Addr, why string) []Reply {
+	m, err := nakTo(r.Message, as, why)
 	if err != nil {
 		s.note(err)
 		return nil

@@ -36,16 +36,22 @@ func newSide(t *testing.T, change func(*Config)) side {
 	return side{t, s}
 }
 
-func (c side) say(n byte, kind dhcpv4.MessageType, mods ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, bool) {
+// request is a client's message, n its MAC's last byte.
+func (c side) request(n byte, kind dhcpv4.MessageType, mods ...dhcpv4.Modifier) Request {
 	c.t.Helper()
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, n}
 	m, err := dhcpv4.New(append([]dhcpv4.Modifier{dhcpv4.WithMessageType(kind), dhcpv4.WithHwAddr(mac)}, mods...)...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	r := Request{Message: m, server: c.s, known: new(bool), Entry: Entry{
+	return Request{Message: m, server: c.s, known: new(bool), Entry: Entry{
 		Type: kind, MAC: mac, CIAddr: addrOf(m.ClientIPAddr), Requested: addrOf(m.RequestedIPAddress()), ServerID: addrOf(m.ServerIdentifier()),
 	}}
+}
+
+func (c side) say(n byte, kind dhcpv4.MessageType, mods ...dhcpv4.Modifier) (*dhcpv4.DHCPv4, bool) {
+	c.t.Helper()
+	r := c.request(n, kind, mods...)
 	replies := c.s.regular(&r)
 	if len(replies) == 0 {
 		return nil, *r.known

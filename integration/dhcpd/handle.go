@@ -21,10 +21,7 @@ func (s *Server) handle(r *run, f ether.Frame) {
 		return
 	}
 	req := Request{Entry: newEntry(f, u, m), Message: m, server: s, known: new(bool)}
-	replies, handled := []Reply(nil), false
-	if script := s.currentScript(); script != nil {
-		replies, handled = script(req)
-	}
+	replies, handled := s.scripted(req)
 	if !handled {
 		replies = s.regular(&req)
 	}
@@ -37,12 +34,6 @@ func (s *Server) handle(r *run, f ether.Frame) {
 
 func (s *Server) forUs(dst netip.Addr) bool {
 	return dst == limitedBroadcast() || dst == s.addr
-}
-
-func (s *Server) currentScript() Script {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.script
 }
 
 // dispatch sends a reply now, or later beside the serving goroutine.

@@ -137,6 +137,14 @@ func (d *database) decline(key string, a netip.Addr, now time.Time) bool {
 	return true
 }
 
+// drop forgets what the client has.
+func (d *database) drop(key string) {
+	if b := d.byKey[key]; b != nil {
+		delete(d.byKey, key)
+		delete(d.byAddr, b.Addr)
+	}
+}
+
 // active returns the granted leases in the order of their addresses.
 func (d *database) active(now time.Time) []Lease {
 	var leases []Lease

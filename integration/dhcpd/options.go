@@ -49,9 +49,9 @@ func ips(addrs []netip.Addr) []net.IP {
 	return out
 }
 
-// NAK builds a DHCPNAK: no address, no options but the server's identity and a
+// nakTo builds a DHCPNAK: no address, no options but the server's identity and a
 // message (RFC 2131 table 3).
-func NAK(req *dhcpv4.DHCPv4, server netip.Addr, why string) (*dhcpv4.DHCPv4, error) {
+func nakTo(req *dhcpv4.DHCPv4, server netip.Addr, why string) (*dhcpv4.DHCPv4, error) {
 	m, err := dhcpv4.NewReplyFromRequest(req, dhcpv4.WithMessageType(dhcpv4.MessageTypeNak),
 		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(server.AsSlice())),
 		dhcpv4.WithOption(dhcpv4.OptMessage(why)))

@@ -20,9 +20,10 @@ type Reply struct {
 	Copies int
 	// Broadcast sends to everybody what would go to one.
 	Broadcast bool
-	// FromMAC and FromIP lie about the sender; unset, they are the server's.
-	FromMAC net.HardwareAddr
-	FromIP  netip.Addr
+	// Writer makes the payload; nil: Plain.
+	Writer Writer
+	// FromIP lies about the sender; unset, it is the server's.
+	FromIP netip.Addr
 }
 
 // target says where a reply goes (RFC 2131 §4.1, without relays).
@@ -41,18 +42,19 @@ func (r Reply) target() (net.HardwareAddr, netip.Addr) {
 	}
 }
 
-// frame writes the reply, from the server's MAC and address unless it lies.
+// frame writes the reply, from the server's address unless it lies.
 func (r Reply) frame(mac net.HardwareAddr, ip netip.Addr) []byte {
-	if r.FromMAC != nil {
-		mac = r.FromMAC
-	}
 	if r.FromIP.IsValid() {
 		ip = r.FromIP
+	}
+	write := r.Writer
+	if write == nil {
+		write = Plain
 	}
 	dstMAC, dstIP := r.target()
 	return ether.UDPFrame(dstMAC, mac, ether.UDP{
 		Src:     netip.AddrPortFrom(ip, dhcpv4.ServerPort),
 		Dst:     netip.AddrPortFrom(dstIP, dhcpv4.ClientPort),
-		Payload: r.Message.ToBytes(),
+		Payload: write(r.Message),
 	})
 }

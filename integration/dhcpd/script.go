@@ -3,40 +3,47 @@ package dhcpd
 import (
 	"net/netip"
 	"slices"
-	"sync/atomic"
+	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// Script is asked about every message before the server answers. With handled
-// the replies go out instead of the regular ones; Request.Regular gives those
-// to be altered. It may be called from one goroutine only at a time.
+// Script is asked about a message before the server answers. With handled the
+// replies go out instead of the regular ones; Request.Regular gives those to be
+// altered. It is called by one goroutine only at a time.
 type Script func(req Request) (replies []Reply, handled bool)
 
-// Silent answers nothing.
-func Silent() Script {
-	return func(Request) ([]Reply, bool) { return nil, true }
-}
-
-// DropFirst loses the first n messages, then leaves the server to itself.
-func DropFirst(n int) Script {
-	var seen atomic.Int64
-	return func(Request) ([]Reply, bool) { return nil, seen.Add(1) <= int64(n) }
-}
-
-// NAKEverything refuses every REQUEST; DISCOVER gets its OFFER.
-func NAKEverything() Script {
-	return NAKIf(func(Request) bool { return true })
-}
-
-// NAKIf refuses the REQUESTs that the predicate picks.
-func NAKIf(pick func(Request) bool) Script {
-	return func(req Request) ([]Reply, bool) {
-		if req.Type != dhcpv4.MessageTypeRequest || !pick(req) {
-			return nil, false
-		}
-		return req.server.nak(&req, "refused by script"), true
+// SetScript puts a script, instead of all rules, between the clients and the
+// server; nil leaves the server to itself.
+func (s *Server) SetScript(script Script) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules = nil
+	if script != nil {
+		s.rules = []*rule{{answer: script}}
 	}
+}
+
+func (s *Server) lift(r *rule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules = slices.DeleteFunc(slices.Clone(s.rules), func(other *rule) bool { return other == r })
+}
+
+// scripted asks the rules, the latest first, until one handles the message.
+func (s *Server) scripted(req Request) ([]Reply, bool) {
+	s.mu.Lock()
+	rules := s.rules
+	s.mu.Unlock()
+	for _, r := range slices.Backward(rules) {
+		if !r.fits(req) {
+			continue
+		}
+		if replies, handled := r.answer(req); handled {
+			return replies, true
+		}
+	}
+	return nil, false
 }
 
 // On restricts a script to messages of the given types.
@@ -49,6 +56,33 @@ func On(script Script, types ...dhcpv4.MessageType) Script {
 	}
 }
 
+// Silent answers nothing.
+func Silent() Script {
+	return func(Request) ([]Reply, bool) { return nil, true }
+}
+
+// Regularly answers by the RFC.
+func Regularly(req Request) ([]Reply, bool) { return req.Regular(), true }
+
+// NAK refuses, and forgets the client's lease if it had one.
+func NAK(req Request) ([]Reply, bool) { return req.server.refuse(&req), true }
+
+// NAKBy is a refusal by another server; this one forgets nothing.
+func NAKBy(id netip.Addr) Script {
+	return func(req Request) ([]Reply, bool) {
+		replies := req.server.nak(&req, id, refusal)
+		for i := range replies {
+			replies[i].FromIP = id
+		}
+		return replies, true
+	}
+}
+
+// Slow sends the regular replies so much later.
+func Slow(by time.Duration) Script {
+	return alterReplies(func(r *Reply) { r.After = by })
+}
+
 // Hold sends the regular replies once the channel is closed.
 func Hold(until <-chan struct{}) Script {
 	return alterReplies(func(r *Reply) { r.When = until })
@@ -59,23 +93,33 @@ func Duplicate(n int) Script {
 	return alterReplies(func(r *Reply) { r.Copies = n })
 }
 
-// ByBroadcast sends every regular reply to everybody.
-func ByBroadcast() Script {
-	return alterReplies(func(r *Reply) { r.Broadcast = true })
-}
-
 // Alter changes every regular reply's message before it is sent.
-func Alter(change func(*dhcpv4.DHCPv4)) Script {
-	return alterReplies(func(r *Reply) { change(r.Message) })
+func Alter(changes ...Change) Script {
+	return alterReplies(func(r *Reply) {
+		for _, change := range changes {
+			change(r.Message)
+		}
+	})
 }
 
-// AsServer makes the regular replies bear another server's identity and source
-// address.
-func AsServer(id netip.Addr) Script {
-	return alterReplies(func(r *Reply) {
-		r.FromIP = id
-		r.Message.UpdateOption(dhcpv4.OptServerIdentifier(id.AsSlice()))
-	})
+// Written sends the regular replies as bytes of another writer's.
+func Written(by Writer) Script {
+	return alterReplies(func(r *Reply) { r.Writer = by })
+}
+
+// CutShort sends every regular reply cut off after 0 bytes, after 1, and so on
+// until but not including the length that end returns for it.
+func CutShort(end Writer) Script {
+	return func(req Request) (all []Reply, handled bool) {
+		for _, reply := range req.Regular() {
+			whole := end(reply.Message)
+			for n := range len(whole) {
+				reply.Writer = func(*dhcpv4.DHCPv4) []byte { return whole[:n] }
+				all = append(all, reply)
+			}
+		}
+		return all, true
+	}
 }
 
 func alterReplies(change func(*Reply)) Script {
@@ -85,17 +129,5 @@ func alterReplies(change func(*Reply)) Script {
 			change(&replies[i])
 		}
 		return replies, true
-	}
-}
-
-// First asks several scripts in turn until one handles the message.
-func First(scripts ...Script) Script {
-	return func(req Request) ([]Reply, bool) {
-		for _, s := range scripts {
-			if replies, handled := s(req); handled {
-				return replies, true
-			}
-		}
-		return nil, false
 	}
 }

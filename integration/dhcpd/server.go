@@ -22,7 +22,7 @@ type Server struct {
 	mu      sync.Mutex
 	cfg     Config
 	db      *database
-	script  Script
+	rules   []*rule
 	running *run
 	log     []Entry
 
@@ -132,13 +132,6 @@ func (s *Server) Reconfigure(change func(*Config)) error {
 		s.db.next = cfg.First
 	}
 	return nil
-}
-
-// SetScript puts a script between the clients and the server; nil takes it out.
-func (s *Server) SetScript(script Script) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.script = script
 }
 
 // ActiveLeases returns the granted leases that have not run out, in the order
