@@ -53,6 +53,7 @@ type add struct {
 	mac     net.HardwareAddr
 	rec     attachment.Record
 	ipam    *current.Result // nil for layer 2
+	mtu     int             // the Pod end's
 	asked   bool            // the IPAM plugin may hold an address for us
 }
 
@@ -164,6 +165,9 @@ func (a *add) makeSureOfSegment(ctx context.Context) error {
 }
 
 func (a *add) createPort(ctx context.Context) error {
+	if a.mtu = a.conf.MTU; a.mtu == 0 {
+		a.mtu = a.segment.MTU
+	}
 	return pod.Create(ctx, a.links, portSpec(a.conf, a.args, a.key, a.mac, a.segment.MTU))
 }
 
@@ -173,31 +177,6 @@ func portSpec(conf *netconf.Bridge, args *skel.CmdArgs, key attachment.Key, mac 
 		HostEnd: attachment.HostEnd(key), Netns: args.Netns, IfName: args.IfName,
 		MAC: mac, BridgeMTU: bridgeMTU, MTU: conf.MTU, Alias: "podlan:1:" + key.Hash(),
 	}
-}
-
-// lease has the IPAM plugin give an address.
-func (a *add) lease(ctx context.Context) error {
-	if a.conf.IPAM == "" {
-		return nil
-	}
-	if err := a.delegate.handover(a.handover(ctx)); err != nil {
-		return err
-	}
-	a.asked = true
-	result, err := a.delegate.add(ctx)
-	if err != nil {
-		return err
-	}
-	a.ipam = result
-	for _, ipc := range result.IPs {
-		prefix, err := prefixOf(ipc.Address)
-		if err != nil {
-			return types.NewError(types.ErrInvalidNetworkConfig, "IPAM plugin "+a.conf.IPAM+" returned no valid address", err.Error())
-		}
-		a.rec.Addrs = append(a.rec.Addrs, prefix)
-	}
-	// On record before anything is made of them, for whoever has to undo it.
-	return a.record()
 }
 
 func (a *add) record() error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -44,6 +45,9 @@ func (n *node) check(ctx context.Context, args *skel.CmdArgs, prev *current.Resu
 		return types.NewError(types.ErrIOFailure, err.Error(), "")
 	case rec.State != attachment.Ready:
 		return changed("its ADD has not finished", key.String())
+	case rec.Closed != "":
+		// Before the port is found to be down, which would not tell why.
+		return types.NewError(uint(leaseapi.CodeLeaseLost), "the address is no longer leased, and podland has closed the port", rec.Closed)
 	}
 	if err := n.delegate.run(ctx, "CHECK"); err != nil {
 		return err
@@ -61,13 +65,48 @@ func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.Cmd
 	if err != nil {
 		return changed("the bridge is gone", err.Error())
 	}
+	spec := portSpec(n.conf, args, rec.Key, rec.HardwareAddr(), bridge.Attrs().MTU)
+	spec.MTU = n.expectedMTU(rec, args, prev, spec.BridgeMTU)
+	ip := ipConfig(n.conf, prev)
+	if replaced(rec, ip) {
+		ip, spec.MTU = ofRecord(rec, ip), 0
+	}
 	return pod.Verify(ctx, n.links, pod.Expected{
-		Spec:   portSpec(n.conf, args, rec.Key, rec.HardwareAddr(), bridge.Attrs().MTU),
-		IP:     ipConfig(n.conf, prev),
+		Spec:   spec,
+		IP:     ip,
 		Flags:  portFlags(n.conf),
 		Bridge: rec.Bridge,
 		Down:   n.conf.NoPodEnd,
 	})
+}
+
+// expectedMTU is the Pod end's as ADD left it; 0 for any, where it was the
+// bridge's, or may be a DHCP server's that an older runtime's result cannot tell.
+func (n *node) expectedMTU(rec attachment.Record, args *skel.CmdArgs, prev *current.Result, bridgeMTU int) int {
+	told := podEndMTU(prev, args.IfName)
+	switch {
+	case told != 0 && told < bridgeMTU:
+		return told
+	case rec.Lease != nil && !slices.Contains(rec.Lease.Ignore, leaseapi.PartMTU):
+		return 0
+	}
+	return n.conf.MTU
+}
+
+// replaced tells whether podland has given the Pod another address since ADD.
+func replaced(rec attachment.Record, ip pod.IPConfig) bool {
+	return rec.Lease != nil && rec.Lease.WhenLost == leaseapi.Replace &&
+		slices.ContainsFunc(ip.Addrs, func(a pod.Addr) bool { return !slices.Contains(rec.Addrs, a.Prefix) })
+}
+
+// ofRecord is what is known of a Pod end whose address has been replaced: its
+// routes went with the old one.
+func ofRecord(rec attachment.Record, ip pod.IPConfig) pod.IPConfig {
+	ip.Addrs, ip.Routes = nil, nil
+	for _, p := range rec.Addrs {
+		ip.Addrs = append(ip.Addrs, pod.Addr{Prefix: p})
+	}
+	return ip
 }
 
 func changed(msg, details string) error {

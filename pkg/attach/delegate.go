@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -48,7 +49,9 @@ func newDelegate(conf *netconf.Bridge, args *skel.CmdArgs, environ []string, std
 	}
 }
 
-// handover tells podlan-dhcp, and whoever else reads it, about the port.
+// handover tells podlan-dhcp, and whoever else reads it, about the port. The
+// result of podlan-dhcp has to be one of CNI 1.1 whatever the runtime speaks: no
+// older one can tell an MTU.
 func (d *delegate) handover(h netconf.Handover) error {
 	var conf map[string]json.RawMessage
 	if err := json.Unmarshal(d.stdin, &conf); err != nil {
@@ -59,6 +62,9 @@ func (d *delegate) handover(h netconf.Handover) error {
 		return fmt.Errorf("hand the port over to %s: %w", d.plugin, err)
 	}
 	conf[netconf.HandoverKey] = raw
+	if d.plugin == netconf.TypeDHCP {
+		conf["cniVersion"] = json.RawMessage(strconv.Quote(current.ImplementedSpecVersion))
+	}
 	d.stdin, err = json.Marshal(conf)
 	return err
 }

@@ -47,14 +47,20 @@ func (a *add) dhcpUplink() (string, error) {
 }
 
 // handover is what podlan-dhcp is told of the port.
-func (a *add) handover(ctx context.Context) netconf.Handover {
+func (a *add) handover(ctx context.Context) (netconf.Handover, error) {
 	from := netconf.FromPod
 	if a.rec.Order == attachment.LeaseFirst {
 		from = netconf.FromUplink
 	}
 	deadline, _ := ctx.Deadline()
-	return netconf.Handover{
+	port := netconf.Handover{
 		MAC: a.mac.String(), Bridge: a.segment.Bridge, Uplink: a.rec.Uplink, From: from,
 		BudgetMS: netconf.LeaseShareMS(time.Until(deadline)),
 	}
+	if a.conf.IPAM != netconf.TypeDHCP {
+		return port, nil
+	}
+	var err error
+	port.Networks, err = a.links.Networks()
+	return port, err
 }

@@ -53,6 +53,10 @@ func (p Plugin) Add(args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
+	p.tellRefused(lease)
+	if conf.Handover != nil {
+		addMTU(result, lease, args)
+	}
 	converted, err := result.GetAsVersion(conf.CNIVersion)
 	if err != nil {
 		return fmt.Errorf("result for CNI %s: %w", conf.CNIVersion, err)
@@ -61,7 +65,8 @@ func (p Plugin) Add(args *skel.CmdArgs) error {
 }
 
 // Check fails if podland holds no lease for the attachment, has lost it, or
-// holds another address than the one that the result gave.
+// holds another address than the one that the result gave and was not told to
+// replace it.
 func (p Plugin) Check(args *skel.CmdArgs) error {
 	conf, err := netconf.ParseDHCP(args.StdinData, args.Args)
 	if err != nil {
@@ -76,7 +81,12 @@ func (p Plugin) Check(args *skel.CmdArgs) error {
 	if lease.State == leaseapi.StateLost || !lease.Address.IsValid() {
 		return types.NewError(uint(leaseapi.CodeLeaseLost), "the address is no longer leased", lease.Reason)
 	}
-	return sameAddress(args.StdinData, lease)
+	err = sameAddress(args.StdinData, lease)
+	if err != nil && lease.WhenLost == leaseapi.Replace {
+		fmt.Fprintf(p.Stderr, "podlan-dhcp: %v; podland has replaced it (whenLost: replace)\n", err)
+		return nil
+	}
+	return err
 }
 
 // Del gives the lease back. With podland down it leaves a tombstone, which

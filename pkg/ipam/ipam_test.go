@@ -263,6 +263,14 @@ func TestCHECKComparesTheLeaseWithTheResult(t *testing.T) {
 			leaseapi.CodeLeaseLost,
 			[]string{"no longer leased"},
 		},
+		"another address, replaced": {func(l *leaseapi.Lease) { l.State, l.WhenLost = leaseapi.StateBound, leaseapi.Replace }, prev("192.0.2.8/24"), 0, nil},
+		"a lost lease to be replaced": {
+			func(l *leaseapi.Lease) {
+				l.State, l.WhenLost, l.Reason = leaseapi.StateLost, leaseapi.Replace, "it ran out"
+			}, prev("192.0.2.7/24"),
+			leaseapi.CodeLeaseLost,
+			[]string{"it ran out"},
+		},
 		"a result that is none": {nil, object{"prevResult": "x"}, leaseapi.CodeDecode, []string{"prevResult"}},
 	}
 	for name, c := range cases {

@@ -10,7 +10,6 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 
-	"github.com/podlan/podlan/pkg/identity"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
@@ -19,58 +18,38 @@ import (
 
 // request puts together what podland is asked for.
 func request(ctx context.Context, conf *netconf.DHCP, args *skel.CmdArgs) (leaseapi.Request, error) {
-	deadline, _ := ctx.Deadline()
-	clientID := conf.ClientID
-	if clientID == nil {
-		clientID = identity.Attachment(conf.Name, args.IfName, conf.Pod.UID, args.ContainerID).ClientID()
-	}
-	req := leaseapi.Request{
-		ClientID:         clientID,
-		Netns:            args.Netns,
-		BudgetMS:         netconf.LeaseShareMS(time.Until(deadline)),
-		ParameterRequest: conf.ParameterRequest,
-		Pod:              conf.Pod.String(),
-	}
-	for code, value := range conf.Send {
-		if req.Send == nil {
-			req.Send = map[uint8]leaseapi.HexBytes{}
+	port := conf.Handover
+	if port == nil {
+		var err error
+		if port, err = find(conf, args); err != nil {
+			return leaseapi.Request{}, err
 		}
-		req.Send[code] = value
 	}
-	if h := conf.Handover; h != nil {
-		fromHandover(&req, h)
-		return req, nil
+	if port.BudgetMS == 0 {
+		deadline, _ := ctx.Deadline()
+		port.BudgetMS = netconf.LeaseShareMS(time.Until(deadline))
 	}
-	return req, fromMainPlugin(&req, conf, args)
+	of := netconf.Interface{ContainerID: args.ContainerID, IfName: args.IfName, Netns: args.Netns}
+	return conf.LeaseRequest(of, *port), nil
 }
 
-// fromHandover takes what podlan-bridge has found out already.
-func fromHandover(req *leaseapi.Request, h *netconf.Handover) {
-	req.MAC = h.MAC
-	req.Bridge, req.Uplink = h.Bridge, h.Uplink
-	req.Transport = leaseapi.Transport(h.From)
-	req.Confirm = leaseapi.ByRecord
-	if h.BudgetMS > 0 {
-		req.BudgetMS = h.BudgetMS
-	}
-}
-
-// fromMainPlugin finds out where a foreign main plugin has put the interface.
-func fromMainPlugin(req *leaseapi.Request, conf *netconf.DHCP, args *skel.CmdArgs) error {
-	req.Confirm = leaseapi.ByAddress
-	req.Bridge = conf.Main.Bridge
+// find finds out where a foreign main plugin has put the interface.
+func find(conf *netconf.DHCP, args *skel.CmdArgs) (*netconf.Handover, error) {
 	mac, parent, err := podEnd(args)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	req.MAC = mac.String()
 	host, err := rtnl.Here()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer host.Close()
-	req.Transport, req.Uplink, err = transport(host, conf, parent)
-	return err
+	port := &netconf.Handover{MAC: mac.String(), Bridge: conf.Main.Bridge}
+	if port.From, port.Uplink, err = from(host, conf, parent); err != nil {
+		return nil, err
+	}
+	port.Networks, err = host.Networks()
+	return port, err
 }
 
 // podEnd returns the interface's address and the index of its parent in the
@@ -97,11 +76,11 @@ func podEnd(args *skel.CmdArgs) (mac net.HardwareAddr, parent int, err error) {
 	return attrs.HardwareAddr, parent, nil
 }
 
-// transport decides from where podland speaks, by topology alone.
-func transport(host *rtnl.Handle, conf *netconf.DHCP, parent int) (leaseapi.Transport, string, error) {
+// from decides from where podland speaks, by topology alone.
+func from(host *rtnl.Handle, conf *netconf.DHCP, parent int) (netconf.From, string, error) {
 	tagged := conf.Main.VLAN != 0 || conf.Type == "vlan"
 	if conf.From == netconf.FromPod || conf.From == netconf.FromAuto && tagged {
-		return leaseapi.FromPod, "", nil
+		return netconf.FromPod, "", nil
 	}
 	if tagged {
 		return "", "", types.NewError(types.ErrInvalidNetworkConfig, `key "ipam.dhcpFrom": value "uplink" is refused`,
@@ -113,11 +92,11 @@ func transport(host *rtnl.Handle, conf *netconf.DHCP, parent int) (leaseapi.Tran
 	}
 	switch {
 	case uplink != "":
-		return leaseapi.FromUplink, uplink, nil
+		return netconf.FromUplink, uplink, nil
 	case conf.From == netconf.FromUplink:
 		return "", "", netconf.NoUplink(conf.Main.Bridge)
 	}
-	return leaseapi.FromPod, "", nil
+	return netconf.FromPod, "", nil
 }
 
 func uplinkOf(host *rtnl.Handle, conf *netconf.DHCP, parent int) (string, error) {

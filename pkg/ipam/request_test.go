@@ -3,6 +3,7 @@ package ipam
 import (
 	"context"
 	"maps"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -34,6 +35,7 @@ func TestARequestFromPodlanBridge(t *testing.T) {
 	want := leaseapi.Request{
 		ClientID: id, MAC: "02:00:00:00:00:01", Transport: leaseapi.FromUplink, Uplink: "eth1", Bridge: "br0",
 		Netns: "/run/netns/p1", Confirm: leaseapi.ByRecord, BudgetMS: 5000, ParameterRequest: []byte{121, 1, 3, 33, 6, 15, 119, 26},
+		Conflict: leaseapi.ConflictOptimistic, WhenLost: leaseapi.Withdraw,
 	}
 	ipam := func(keys object) object {
 		all := object{"type": "podlan-dhcp"}
@@ -66,6 +68,15 @@ func TestARequestFromPodlanBridge(t *testing.T) {
 				r.ClientID, r.Pod = []byte("\x00me"), "/web"
 			},
 		},
+		"on a node with networks": {
+			object{
+				"podlan":       object{"mac": "02:00:00:00:00:01", "bridge": "br0", "uplink": "eth1", "from": "uplink", "budgetMS": 5000, "networks": []string{"192.0.2.0/24"}},
+				"serviceCIDRs": []string{"10.96.0.0/12"},
+			}, "",
+			func(r *leaseapi.Request) {
+				r.Protected = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("192.0.2.0/24")}
+			},
+		},
 		"with questions": {
 			ipam(object{"request": []object{{"option": "42", "skipDefault": true}}}), "",
 			func(r *leaseapi.Request) { r.ParameterRequest = []byte{42} },
@@ -79,11 +90,18 @@ func TestARequestFromPodlanBridge(t *testing.T) {
 			got, err := built(t, s, args)
 			want := want
 			c.want(&want)
-			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
 		})
 	}
+}
+
+func networks(req leaseapi.Request) (protected []string) {
+	for _, p := range req.Protected {
+		protected = append(protected, p.String())
+	}
+	return protected
 }
 
 // place is a node with br0 on eth1, br1 without an uplink, and a Pod whose eth0
@@ -94,6 +112,9 @@ func place(t *testing.T) (node, pod *rtnltest.Netns) {
 	lan := rtnltest.New(t)
 	node.Cable(t, "eth1", lan, "port1")
 	br0 := node.Bridge(t, "br0")
+	addr, err := netlink.ParseAddr("203.0.113.7/24")
+	must(t, err)
+	must(t, node.AddAddr(br0, addr))
 	node.Bridge(t, "br1")
 	must(t, node.SetMaster(node.Must(t, "eth1").Attrs().Index, br0))
 	pod.Cable(t, "eth0", node, "vethx")
@@ -138,6 +159,9 @@ func TestARequestFromForeignMainPlugins(t *testing.T) {
 			got, err := foreign(t, node, pod, c.conf, c.ifName)
 			must(t, err)
 			mac := pod.Must(t, c.ifName).Attrs().HardwareAddr.String()
+			if diff := cmp.Diff([]string{"203.0.113.0/24"}, networks(got)); diff != "" {
+				t.Errorf("protected (-want +got):\n%s", diff)
+			}
 			if got.Transport != c.from || got.Uplink != c.uplink || got.Bridge != c.bridge || got.MAC != mac ||
 				got.Confirm != leaseapi.ByAddress || got.Netns != pod.Path {
 				t.Errorf("got %+v; want MAC %s", got, mac)

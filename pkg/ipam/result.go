@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/vishvananda/netlink"
@@ -32,6 +33,22 @@ func Result(lease leaseapi.Lease, priority int) (*current.Result, error) {
 	result.DNS.Domain = lease.Domain
 	result.DNS.Search = lease.Search
 	return result, nil
+}
+
+// addMTU tells podlan-bridge the MTU that the server gave (option 26). Other main
+// plugins would not look for an interface in an IPAM plugin's result.
+func addMTU(result *current.Result, lease leaseapi.Lease, args *skel.CmdArgs) {
+	if lease.MTU > 0 {
+		result.Interfaces = []*current.Interface{{Name: args.IfName, Mac: lease.MAC, Mtu: lease.MTU, Sandbox: args.Netns}}
+	}
+}
+
+// tellRefused warns of routes that the Pod does not get.
+func (p Plugin) tellRefused(lease leaseapi.Lease) {
+	for _, r := range lease.Refused {
+		fmt.Fprintf(p.Stderr, "podlan-dhcp: the route %s of the DHCP server %s is refused: it covers a network of this node or of Services; "+
+			"the key \"ipam.allowRoutes\" lets it pass\n", r.Dst, lease.Server)
+	}
 }
 
 func route(r leaseapi.Route, priority int) *types.Route {

@@ -3,8 +3,10 @@ package ipam
 import (
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"testing"
 
+	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
@@ -54,5 +56,41 @@ func TestALeaseInCNIsWords(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// podlan-bridge gives it to the Pod end; another main plugin would not look.
+func TestTheServersMTUIsForPodlanBridge(t *testing.T) {
+	cases := map[string]struct {
+		mtu    int
+		change object
+		want   []*current.Interface
+	}{
+		"given": {1400, nil, []*current.Interface{{Name: "eth0", Mac: "02:00:00:00:00:01", Mtu: 1400, Sandbox: "/run/netns/p1"}}},
+		"none":  {0, nil, nil},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := up(t, 200, grant(t, func(l *leaseapi.Lease) { l.MTU = c.mtu }))
+			must(t, s.plugin().Add(s.args(t, c.change)))
+			var got current.Result
+			must(t, json.Unmarshal(s.stdout.Bytes(), &got))
+			if diff := cmp.Diff(c.want, got.Interfaces); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestARefusedRouteIsAWarningThatNamesTheKey(t *testing.T) {
+	s := up(t, 200, grant(t, func(l *leaseapi.Lease) {
+		l.Server = netip.MustParseAddr("192.0.2.2")
+		l.Refused = []leaseapi.Route{{Dst: netip.MustParsePrefix("10.0.0.0/8"), GW: netip.MustParseAddr("192.0.2.1")}}
+	}))
+	must(t, s.plugin().Add(s.args(t, nil)))
+	for _, word := range []string{"10.0.0.0/8", "192.0.2.2", "ipam.allowRoutes"} {
+		if !strings.Contains(s.stderr.String(), word) {
+			t.Errorf("%q does not say %q", s.stderr.String(), word)
+		}
 	}
 }

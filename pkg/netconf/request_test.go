@@ -48,9 +48,9 @@ func TestWhatIsProtectedIsServicesAndNodeWithoutWhatIsAllowed(t *testing.T) {
 	}
 	cases := map[string]struct {
 		service, allow string
-		networks             []netip.Prefix
-		want                 []netip.Prefix
-		count                int
+		networks       []netip.Prefix
+		want           []netip.Prefix
+		count          int
 	}{
 		"nothing":                    {},
 		"both":                       {service: `"10.96.0.0/12"`, networks: nets("192.0.2.7/24"), want: nets("10.96.0.0/12", "192.0.2.0/24")},
