@@ -30,77 +30,6 @@ func (s State) String() string {
 	return names[s]
 }
 
-// Params are what the client is and says of itself.
-type Params struct {
-	MAC MAC
-	// ClientID is option 61's value, type byte included. Empty: not sent.
-	ClientID []byte
-	// ParameterRequest is option 55's value, in order. Empty: what Lease can
-	// hold.
-	ParameterRequest []byte
-	// Send are further options for DISCOVER and REQUEST, by code. Those that
-	// belong to the protocol itself are passed over.
-	Send map[uint8][]byte
-	// AnyAddress lets a client that lost its lease, or was told by Reboot of a
-	// former one, take another address. Else it is tied: it refuses offers of
-	// all but that one, so as to burn no address that nobody can use. TakeAny
-	// unties it once.
-	AnyAddress bool
-	// RapidCommit asks for a lease in two messages (RFC 4039), unless the client
-	// is tied to an address: a server could then commit another.
-	RapidCommit bool
-	// Servers are those, by option 54, whose answers are taken; empty: any.
-	Servers []netip.Addr
-	// Acceptable, if not nil, says why an address that is offered, or was
-	// committed rapidly, is of no use. The search goes on at its pace.
-	Acceptable func(netip.Addr) error
-}
-
-// Datagram is a message to be sent from port 68 to port 67.
-type Datagram struct {
-	Type    Type
-	Payload []byte
-	// Src is 0.0.0.0 or the leased address. Dst is 255.255.255.255 or the
-	// server; DstMAC is then the way to it, and the broadcast address where
-	// that is not known.
-	Src, Dst netip.Addr
-	DstMAC   MAC
-}
-
-// Change is what became of the lease.
-type Change int
-
-// The changes.
-const (
-	Unchanged Change = iota
-	// Granted: there is an address where there was none.
-	Granted
-	// Extended: the lease has new times, and perhaps new terms.
-	Extended
-	// Lost: the address must not be used any more; Output.Reason says why.
-	Lost
-)
-
-// Output is what an event leads to. Deadline and Waiting may have changed with
-// it.
-type Output struct {
-	Send   []Datagram
-	Change Change
-	Reason string
-}
-
-// Counts tells what an acquisition, or the search after a loss, has sent and
-// seen so far.
-type Counts struct {
-	Discovers, Requests, Offers, NAKs int
-	// Seen counts replies to this MAC, of whatever transaction.
-	Seen int
-	// Refused is why the last reply of ours was of no use, if one was not.
-	Refused error
-	// NAK is what the server that refused last said, "" if none did.
-	NAK string
-}
-
 // Client is one DHCP client. It is not safe for concurrent use.
 type Client struct {
 	params Params
@@ -169,6 +98,9 @@ func (c *Client) State() State { return c.state }
 // Lease returns the lease that is held; false if there is none.
 func (c *Client) Lease() (Lease, bool) { return c.lease, c.held }
 
+// Offered returns what is being asked for in REQUESTING; false in other states.
+func (c *Client) Offered() (Lease, bool) { return c.offered, c.state == Requesting }
+
 // XID returns the transaction that replies must belong to.
 func (c *Client) XID() uint32 { return c.xid }
 
@@ -193,79 +125,4 @@ func (c *Client) ListenUntil() time.Duration {
 		return 0
 	}
 	return c.listen
-}
-
-// Start begins an acquisition of whatever address with DISCOVER.
-func (c *Client) Start(now time.Duration) Output {
-	c.began, c.counts, c.naks = now, Counts{}, 0
-	c.held, c.former, c.only = false, nil, netip.Addr{}
-	return c.discover(now)
-}
-
-// Reboot asks all servers for the address of a former lease (INIT-REBOOT, RFC
-// 2131 §3.2), and turns to DISCOVER on a NAK or silence. Of the former lease
-// only the address has to be known; with its Server, Release can give it back.
-// The client is tied to the address: right for what uses it already, a lease
-// whose file is gone. Who only would like it again, as a new sandbox after a
-// node's reboot, calls TakeAny next.
-func (c *Client) Reboot(now time.Duration, former Lease) Output {
-	if !former.Address.Addr().Is4() {
-		return c.Start(now)
-	}
-	c.began, c.counts, c.naks = now, Counts{}, 0
-	c.held = false
-	c.former, c.offered, c.wish = &former, former, former.Address.Addr()
-	c.tie(c.wish)
-	c.state, c.try = Rebooting, 0
-	c.newXID()
-	return c.request(now)
-}
-
-// Offered returns what is being asked for in REQUESTING; false in other states.
-func (c *Client) Offered() (Lease, bool) { return c.offered, c.state == Requesting }
-
-// tie makes address the only one that is taken until a lease is granted.
-func (c *Client) tie(address netip.Addr) {
-	if !c.params.AnyAddress {
-		c.only = address
-	}
-}
-
-// TakeAny unties a client that has just lost or declined a lease of which
-// nobody was told, or that asks for a former one by Reboot: the search takes
-// any address. The next loss ties it again. Nothing while a lease is held.
-func (c *Client) TakeAny() {
-	if c.held {
-		return
-	}
-	c.only = netip.Addr{}
-}
-
-// Verify makes the next try to extend the held lease due at once, in BOUND,
-// RENEWING and REBINDING; nothing in other states. What is not answered is
-// asked again after 4, 8 and 16 s before the pace of RFC 2131 §4.4.5 returns:
-// a link that has just come back may not carry yet.
-func (c *Client) Verify(now time.Duration) {
-	if c.held {
-		c.quick, c.try, c.deadline = verifyTries, 0, min(c.deadline, now)
-	}
-}
-
-// Release ends everything and returns the DHCPRELEASE for what is held, or may
-// have been granted without our knowing; none if neither.
-func (c *Client) Release() Output {
-	lease, due := c.lease, c.held
-	switch {
-	case due:
-	case c.state == Requesting:
-		lease, due = c.offered, true
-	case c.former != nil:
-		lease, due = *c.former, true
-	}
-	c.state, c.held, c.former, c.only, c.deadline = Init, false, nil, netip.Addr{}, Never
-	if !due || !lease.Server.IsValid() {
-		return Output{}
-	}
-	c.newXID()
-	return Output{Send: []Datagram{c.release(lease)}}
 }

@@ -1,12 +1,12 @@
 package dhcp4
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 	"strings"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
-	"github.com/insomniacslk/dhcp/rfc1035label"
 )
 
 // Limits on what one server may put into a Pod.
@@ -14,7 +14,8 @@ const (
 	maxRoutes = 64
 	maxAddrs  = 32
 	maxNames  = 32
-	minMTU    = 68 // RFC 2132 §5.1
+	maxName   = 253 // RFC 1035 §2.3.4, without the length octets at both ends
+	minMTU    = 68  // RFC 2132 §5.1
 )
 
 // routes returns the default gateway and the routes: option 121 alone if it
@@ -96,28 +97,53 @@ func domain(raw []byte) string {
 	return name
 }
 
-// search reads option 119 (RFC 3397). Its names may share parts, so that a few
-// bytes can stand for many: one longer than any message of ours is left alone.
+// search reads option 119 (RFC 3397) as far as it is well-formed.
 func search(raw []byte) []string {
-	if len(raw) > maxMessage {
-		return nil
-	}
-	labels, err := rfc1035label.FromBytes(raw)
-	if err != nil {
-		return nil
-	}
 	var names []string
-	for _, n := range labels.Labels {
-		if isName(n) && len(names) < maxNames {
-			names = append(names, n)
+	for pos := 0; pos < len(raw) && len(names) < maxNames; {
+		name, next := readName(raw, pos)
+		if next == 0 {
+			break
 		}
+		if isName(name) {
+			names = append(names, name)
+		}
+		pos = next
 	}
 	return names
 }
 
+// readName returns the name at pos and where the next one begins; zero if it is
+// malformed. A name may end in a pointer to what stands before it (RFC 1035
+// §4.1.4). That the last one ends with the option is pardoned.
+func readName(raw []byte, pos int) (string, int) {
+	var labels []string
+	next := 0 // set by the first pointer
+	for size := 0; pos < len(raw) && size <= maxName; {
+		n, after := int(raw[pos]), pos+1
+		switch {
+		case n == 0:
+			return strings.Join(labels, "."), cmp.Or(next, after)
+		case n >= 0xc0 && after < len(raw) && (n&0x3f)<<8|int(raw[after]) < pos:
+			next = cmp.Or(next, after+1)
+			pos = (n&0x3f)<<8 | int(raw[after])
+		case n < 0x40 && after+n <= len(raw):
+			labels = append(labels, string(raw[after:after+n]))
+			pos = after + n
+			size += n + 1
+		default:
+			return "", 0
+		}
+	}
+	if pos < len(raw) || next != 0 {
+		return "", 0
+	}
+	return strings.Join(labels, "."), pos
+}
+
 // isName keeps out what would write more than a name into resolv.conf.
 func isName(s string) bool {
-	if s == "" || len(s) > 253 {
+	if s == "" || len(s) > maxName {
 		return false
 	}
 	return strings.IndexFunc(s, func(r rune) bool {

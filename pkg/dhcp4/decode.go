@@ -80,8 +80,8 @@ func decodeOptions(b []byte) dhcpv4.Options {
 	collect(opts, b[optionsOffset:])
 	overload := opts[optOverload]
 	delete(opts, optOverload)
-	if len(overload) != 1 {
-		return opts
+	if len(overload) == 0 || overload[0] > 3 {
+		return opts // RFC 2132 §9.3
 	}
 	if overload[0]&1 != 0 {
 		collect(opts, b[fileOffset:cookieOffset])

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -19,8 +18,6 @@ var (
 	ErrOtherServer = errors.New("it comes from another server than the one asked")
 	// ErrServerNotAllowed: Params.Servers does not hold its server.
 	ErrServerNotAllowed = errors.New("its server is not one of those allowed")
-
-	errNotRapid = errors.New("no REQUEST was sent, and it has no Rapid Commit (option 80)")
 )
 
 // Handle takes a reply. What does not belong to the transaction, or is of no
@@ -37,7 +34,7 @@ func (c *Client) Handle(now time.Duration, r Reply) Output {
 		return c.refuse(r, ErrOtherClient)
 	}
 	if server, _ := option4(r.msg, dhcpv4.OptionServerIdentifier); !c.allowed(server) {
-		return c.refuse(r, fmt.Errorf("%w: %s", ErrServerNotAllowed, server))
+		return c.refuse(r, fmt.Errorf("%w: %s", ErrServerNotAllowed, named(server)))
 	}
 	switch {
 	case r.Type == dhcpv4.MessageTypeOffer && c.state == Selecting:
@@ -56,53 +53,6 @@ func (c *Client) Handle(now time.Duration, r Reply) Output {
 func (c *Client) ourID(r Reply) bool {
 	echoed, there := r.msg.Options[uint8(dhcpv4.OptionClientIdentifier)]
 	return !there || len(c.params.ClientID) == 0 || bytes.Equal(echoed, c.params.ClientID)
-}
-
-func (c *Client) handleOffer(now time.Duration, r Reply) Output {
-	c.counts.Offers++
-	offered, _, err := terms(r)
-	if err == nil {
-		err = c.acceptable(offered.Address.Addr())
-	}
-	if err != nil {
-		return c.refuse(r, err)
-	}
-	c.offered = offered
-	c.state, c.try = Requesting, 0
-	return c.request(now)
-}
-
-// acceptable tells why an address that was not asked for is of no use.
-func (c *Client) acceptable(address netip.Addr) error {
-	if c.only.IsValid() && address != c.only {
-		return fmt.Errorf("%s offered, %s was lost", address, c.only)
-	}
-	if c.params.Acceptable != nil {
-		return c.params.Acceptable(address)
-	}
-	return nil
-}
-
-// handleCommit takes the ACK to a DISCOVER (RFC 4039 §3.1).
-func (c *Client) handleCommit(now time.Duration, r Reply) Output {
-	if _, there := r.msg.Options[uint8(dhcpv4.OptionRapidCommit)]; !there {
-		return c.refuse(r, errNotRapid)
-	}
-	lease, times, err := terms(r)
-	if err == nil {
-		err = c.acceptable(lease.Address.Addr())
-	}
-	if err != nil {
-		return c.refuse(r, err)
-	}
-	return c.take(now, r, c.stamp(lease, times))
-}
-
-// rapid tells whether a lease in two messages is asked for.
-func (c *Client) rapid() bool { return c.params.RapidCommit && !c.only.IsValid() }
-
-func (c *Client) allowed(server netip.Addr) bool {
-	return len(c.params.Servers) == 0 || slices.Contains(c.params.Servers, server)
 }
 
 func (c *Client) handleACK(now time.Duration, r Reply) Output {
@@ -167,11 +117,11 @@ func (c *Client) tenth(d time.Duration) time.Duration {
 // handleNAK begins anew. One that was asked by name has to answer itself; in
 // REBOOTING and REBINDING all servers were asked.
 func (c *Client) handleNAK(now time.Duration, r Reply) Output {
-	server, named := option4(r.msg, dhcpv4.OptionServerIdentifier)
-	if (c.state == Requesting || c.state == Renewing) && named && server != c.asked().Server {
+	server, ok := option4(r.msg, dhcpv4.OptionServerIdentifier)
+	if (c.state == Requesting || c.state == Renewing) && ok && server != c.asked().Server {
 		return c.refuse(r, fmt.Errorf("%w: %s, not %s", ErrOtherServer, server, c.asked().Server))
 	}
-	text := nakText(r, server, named)
+	text := nakText(r, server)
 	out := c.lose(now, text)
 	c.counts.NAKs++
 	c.counts.NAK = text
@@ -179,15 +129,19 @@ func (c *Client) handleNAK(now time.Duration, r Reply) Output {
 }
 
 // nakText quotes the server's message (option 56), which may hold anything.
-func nakText(r Reply, server netip.Addr, named bool) string {
-	who := "a server"
-	if named {
-		who = "server " + server.String()
-	}
+func nakText(r Reply, server netip.Addr) string {
+	who := named(server)
 	if why := bytes.TrimRight(r.msg.Options[uint8(dhcpv4.OptionMessage)], "\x00"); len(why) > 0 {
 		return fmt.Sprintf("%s refused it (DHCPNAK, %q)", who, why)
 	}
 	return who + " refused it (DHCPNAK without a reason)"
+}
+
+func named(server netip.Addr) string {
+	if !server.IsValid() {
+		return "a server without a name"
+	}
+	return "server " + server.String()
 }
 
 func (c *Client) refuse(r Reply, why error) Output {
