@@ -36,6 +36,10 @@ const (
 	maxOption   = 255  // RFC 2132 §2: the length is one byte
 	maxSent     = 1024 // of all options sent: they have to fit one frame
 	maxBudgetMS = 600_000
+
+	maxPace      = 500 // packets per second
+	maxServers   = 32
+	maxProtected = 256
 )
 
 // linkName tells whether the kernel takes the name for a link.
@@ -54,18 +58,26 @@ func bad(field, value, allowed string) error {
 
 // valid checks what podland acts on; the plugin has checked what users write.
 func valid(req leaseapi.Request, podAccess bool) error {
-	for _, check := range []func(leaseapi.Request) error{validClient, validPlace, validOptions} {
+	for _, check := range []func(leaseapi.Request) error{validClient, validPlace, validOptions, validPolicy, validParts} {
 		if err := check(req); err != nil {
 			return err
 		}
 	}
-	if req.Transport == leaseapi.FromPod && !podAccess {
-		return &leaseapi.Error{
-			Code: leaseapi.CodeConfig, Msg: "podland may not enter Pods' network namespaces, which dhcpFrom: pod needs",
-			Details: "install the systemd drop-in podland.service.d/pod-access.conf, or give the network an uplink",
-		}
+	switch {
+	case podAccess:
+	case req.Transport == leaseapi.FromPod:
+		return noPodAccess("dhcpFrom: pod", "give the network an uplink")
+	case req.WhenLost == leaseapi.Replace:
+		return noPodAccess("whenLost: replace", "leave whenLost at withdraw")
 	}
 	return nil
+}
+
+func noPodAccess(key, instead string) error {
+	return &leaseapi.Error{
+		Code: leaseapi.CodeConfig, Msg: "podland may not enter Pods' network namespaces, which " + key + " needs",
+		Details: "install the systemd drop-in podland.service.d/pod-access.conf, or " + instead,
+	}
 }
 
 func validClient(req leaseapi.Request) error {
@@ -121,6 +133,54 @@ func validOptions(req leaseapi.Request) error {
 	}
 	if sum > maxSent {
 		return bad("send", fmt.Sprintf("%d bytes", sum), "up to 1024 bytes for all options")
+	}
+	return nil
+}
+
+func validPolicy(req leaseapi.Request) error {
+	switch req.Conflict {
+	case "", leaseapi.ConflictOptimistic, leaseapi.ConflictWait, leaseapi.ConflictOff:
+	default:
+		return bad("conflict", string(req.Conflict), "optimistic, wait, off")
+	}
+	switch req.WhenLost {
+	case "", leaseapi.Withdraw:
+	case leaseapi.Replace:
+		if req.Confirm != leaseapi.ByRecord {
+			return bad("whenLost", string(req.WhenLost), "withdraw, since podland changes the addresses of podlan-bridge's ports only")
+		}
+	default:
+		return bad("whenLost", string(req.WhenLost), "withdraw, replace")
+	}
+	if req.Pace < 0 || req.Pace > maxPace {
+		return bad("pace", strconv.Itoa(req.Pace), "1 to 500; 0 for podland's own")
+	}
+	if len(req.Servers) > maxServers {
+		return bad("servers", fmt.Sprintf("%d addresses", len(req.Servers)), "up to 32")
+	}
+	for _, server := range req.Servers {
+		if !server.Is4() || !server.IsGlobalUnicast() {
+			return bad("servers", server.String(), "IPv4 addresses of hosts")
+		}
+	}
+	return nil
+}
+
+func validParts(req leaseapi.Request) error {
+	for _, part := range req.Ignore {
+		switch part {
+		case leaseapi.PartDNS, leaseapi.PartDomain, leaseapi.PartSearch, leaseapi.PartMTU, leaseapi.PartRoutes:
+		default:
+			return bad("ignore", string(part), "dns, domain, search, mtu, routes")
+		}
+	}
+	if len(req.Protected) > maxProtected {
+		return bad("protected", fmt.Sprintf("%d networks", len(req.Protected)), "up to 256")
+	}
+	for _, p := range req.Protected {
+		if !p.IsValid() {
+			return bad("protected", p.String(), "networks")
+		}
 	}
 	return nil
 }
