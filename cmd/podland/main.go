@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/podlan/podlan/pkg/daemon"
 	"github.com/podlan/podlan/pkg/leaseapi"
@@ -22,6 +23,8 @@ func main() {
 	flag.StringVar(&cfg.Socket, "socket", leaseapi.DefaultSocket, "the `path` of the socket that plugins call")
 	flag.StringVar(&cfg.StateDir, "state-dir", netconf.DefaultStateDir, "the `folder` of leases and attachment records")
 	flag.StringVar(&cfg.MetricsListen, "metrics-listen", "", "a TCP `address` for Prometheus, such as 127.0.0.1:9469 (default: no metrics)")
+	flag.DurationVar(&cfg.SettleAfter, "settle-after", 30*time.Second, "settle what no DEL came for after this `time`")
+	flag.DurationVar(&cfg.ReclaimIdle, "reclaim-idle", 0, "settle Pods without any process after this `time` too; takes CAP_SYS_PTRACE (default: never)")
 	debug := flag.Bool("debug", false, "log every DHCP message")
 	printVersion := flag.Bool("version", false, "print the version and end")
 	flag.Parse()

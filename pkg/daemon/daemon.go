@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -32,7 +33,13 @@ type Config struct {
 	Socket, StateDir string
 	// MetricsListen is a TCP address for Prometheus; empty: none.
 	MetricsListen string
-	Log           *slog.Logger
+	// SettleAfter is how long an attachment's Pod has to be gone before podland
+	// settles it by itself.
+	SettleAfter time.Duration
+	// ReclaimIdle is how long no process may have been in a Pod's namespace
+	// before it is settled too; 0: never. It takes CAP_SYS_PTRACE.
+	ReclaimIdle time.Duration
+	Log         *slog.Logger
 }
 
 // leases is what the API and the reconciler need of the lease keeper.
@@ -42,6 +49,9 @@ type leases interface {
 	List() []leaseapi.Lease
 	Release(ctx context.Context, key leaseapi.Key) error
 	GC(ctx context.Context, network string, valid []leaseapi.Key) error
+	Held() []lease.Held
+	Recover(key leaseapi.Key, req leaseapi.Request, address netip.Prefix) error
+	Verify(uplink string) error
 }
 
 // shutdownTime is what requests under way get when podland is told to end.
@@ -69,6 +79,7 @@ func Run(ctx context.Context, cfg Config) error {
 		})
 	}
 	part("lease keeper", func() error { return d.keeper.Run(ctx) })
+	part("follower", func() error { d.follower.run(ctx); return nil })
 	part("reconciler", func() error { d.reconciler.run(ctx); return nil })
 	part("API", func() error { return serveHTTP(ctx, listener, d.api.handler()) })
 	if cfg.MetricsListen != "" {
@@ -87,6 +98,7 @@ func Run(ctx context.Context, cfg Config) error {
 type parts struct {
 	links      *rtnl.Handle
 	keeper     *lease.Keeper
+	follower   *follower
 	reconciler *reconciler
 	api        *api
 	metrics    http.Handler
@@ -101,25 +113,33 @@ func open(cfg Config) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	keeper, metrics, err := newKeeper(cfg, store, bootID)
-	if err != nil {
-		return nil, err
-	}
-	if err := wire.RemoveStalePorts(); err != nil {
-		cfg.Log.Warn("momentary ports of a killed podland", "error", err)
-	}
 	links, err := rtnl.Here()
 	if err != nil {
 		return nil, err
 	}
-	d := &parts{links: links, keeper: keeper, metrics: metrics}
+	observer, metrics := newMetrics()
+	teardown := attachment.Teardown{Links: links, Guard: guard.New(links, attachment.LockDir(cfg.StateDir)), Store: store}
+	follower := &follower{
+		store: store, gate: attachment.Gate(teardown), log: cfg.Log, count: observer.port, wake: make(chan struct{}, 1),
+	}
+	keeper, err := newKeeper(cfg, store, bootID, observer, follower.changed)
+	if err != nil {
+		links.Close()
+		return nil, err
+	}
+	follower.leases = keeper
+	if err := wire.RemoveStalePorts(); err != nil {
+		cfg.Log.Warn("momentary ports of a killed podland", "error", err)
+	}
+	d := &parts{links: links, keeper: keeper, metrics: metrics, follower: follower}
 	d.api = &api{leases: keeper, pods: podAccess(), log: cfg.Log}
 	d.api.anew = func(ctx context.Context, key leaseapi.Key) error { return tombstone.Clear(ctx, cfg.StateDir, key) }
 	started := time.Now()
 	d.api.status = func() leaseapi.Status { return status(cfg, started, keeper, d.api.pods) }
 	d.reconciler = &reconciler{
-		stateDir: cfg.StateDir, bootID: bootID, store: store, leases: keeper, log: cfg.Log,
-		teardown: attachment.Teardown{Links: links, Guard: guard.New(links, attachment.LockDir(cfg.StateDir)), Store: store},
+		stateDir: cfg.StateDir, bootID: bootID, store: store, leases: keeper, log: cfg.Log, teardown: teardown, follower: follower,
+		carriers:    &carriers{links: links, store: store, leases: keeper, log: cfg.Log, count: observer.port},
+		settleAfter: cfg.SettleAfter, idleAfter: cfg.ReclaimIdle, proc: "/proc",
 	}
 	return d, nil
 }

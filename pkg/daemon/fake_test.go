@@ -5,11 +5,13 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 
+	"github.com/podlan/podlan/pkg/lease"
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
 
@@ -20,6 +22,8 @@ type fakeLeases struct {
 	released []leaseapi.Key
 	gc       []string
 	asked    []leaseapi.Request
+	alone    []lease.Held
+	verified []string
 	// acquire replaces Acquire, fail is Release's and GC's error.
 	acquire func(context.Context) (leaseapi.Lease, error)
 	fail    error
@@ -75,6 +79,29 @@ func (f *fakeLeases) GC(_ context.Context, network string, valid []leaseapi.Key)
 		}
 	}
 	return f.fail
+}
+
+func (f *fakeLeases) Held() []lease.Held { return f.alone }
+
+func (f *fakeLeases) Recover(key leaseapi.Key, req leaseapi.Request, address netip.Prefix) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held[key] = leaseapi.Lease{Key: key, State: leaseapi.StateLost, Reason: "its file is gone", MAC: req.MAC, ClientID: req.ClientID, Address: address}
+	return nil
+}
+
+func (f *fakeLeases) Verify(uplink string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.verified = append(f.verified, uplink)
+	return nil
+}
+
+// set makes the lease what a server made of it.
+func (f *fakeLeases) set(l leaseapi.Lease) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held[l.Key] = l
 }
 
 func newFake() *fakeLeases { return &fakeLeases{held: map[leaseapi.Key]leaseapi.Lease{}} }

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"net/http"
 	"path/filepath"
 	"time"
 
@@ -12,16 +11,15 @@ import (
 	"github.com/podlan/podlan/pkg/wire"
 )
 
-// newKeeper puts a lease keeper on the node's own wires, and the metrics that
-// it counts for.
-func newKeeper(cfg Config, store *attachment.Store, bootID string) (*lease.Keeper, http.Handler, error) {
-	observer, metrics := newMetrics()
-	keeper, err := lease.New(lease.Config{
+// newKeeper puts a lease keeper on the node's own wires.
+func newKeeper(cfg Config, store *attachment.Store, bootID string, o lease.Observer, changed func(leaseapi.Lease)) (*lease.Keeper, error) {
+	return lease.New(lease.Config{
 		Dir:      filepath.Join(cfg.StateDir, "leases"),
 		Wire:     wires{},
 		BootID:   bootID,
 		Log:      cfg.Log,
-		Observer: observer,
+		Observer: o,
+		Changed:  changed,
 		Confirm: func(h lease.Held) lease.Verdict {
 			if h.Request.Confirm == leaseapi.ByAddress {
 				return byAddress(h.Request.Netns, h.Key.IfName, h.Lease.Address.String())
@@ -29,7 +27,6 @@ func newKeeper(cfg Config, store *attachment.Store, bootID string) (*lease.Keepe
 			return byRecord(store, bootID, h.Key)
 		},
 	})
-	return keeper, metrics, err
 }
 
 // wires are the real ways to a server.

@@ -14,6 +14,7 @@ type metrics struct {
 	malformed prometheus.Counter
 	acquired  prometheus.Histogram
 	leases    *prometheus.CounterVec
+	ports     *prometheus.CounterVec
 }
 
 func newMetrics() (*metrics, http.Handler) {
@@ -31,9 +32,12 @@ func newMetrics() (*metrics, http.Handler) {
 		leases: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "podlan_lease_events_total", Help: "What became of leases.",
 		}, []string{"event"}),
+		ports: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "podlan_port_events_total", Help: "What podland did to ports and uplinks by itself.",
+		}, []string{"event"}),
 	}
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(m.messages, m.malformed, m.acquired, m.leases)
+	registry.MustRegister(m.messages, m.malformed, m.acquired, m.leases, m.ports)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return m, mux
@@ -53,3 +57,9 @@ func (m *metrics) Extended()       { m.leases.WithLabelValues("extended").Inc() 
 func (m *metrics) Lost()           { m.leases.WithLabelValues("lost").Inc() }
 func (m *metrics) Released()       { m.leases.WithLabelValues("released").Inc() }
 func (m *metrics) Readopted(n int) { m.leases.WithLabelValues("readopted").Add(float64(n)) }
+func (m *metrics) Conflict()       { m.leases.WithLabelValues("conflict").Inc() }
+func (m *metrics) Deaf()           { m.leases.WithLabelValues("unchecked").Inc() }
+
+// port counts what podland did to a port: closed, opened, replaced; or carrier,
+// when an uplink's returned.
+func (m *metrics) port(event string) { m.ports.WithLabelValues(event).Inc() }

@@ -25,7 +25,8 @@ type reconciled struct {
 	*rtnltest.Netns
 	*fakeLeases
 	*reconciler
-	log strings.Builder
+	log    strings.Builder
+	events []string
 }
 
 func newReconciled(t *testing.T) *reconciled {
@@ -38,9 +39,15 @@ func newReconciled(t *testing.T) *reconciled {
 	t.Cleanup(g.Close)
 	r.reconciler = &reconciler{
 		stateDir: stateDir, bootID: bootID, store: store, leases: r.fakeLeases,
-		log:      slog.New(slog.NewTextHandler(&r.log, nil)),
-		teardown: attachment.Teardown{Links: r.Handle, Guard: g, Store: store},
+		log:         slog.New(slog.NewTextHandler(&r.log, nil)),
+		teardown:    attachment.Teardown{Links: r.Handle, Guard: g, Store: store},
+		settleAfter: time.Hour,
 	}
+	count := func(event string) { r.events = append(r.events, event) }
+	r.follower = &follower{
+		store: store, gate: attachment.Gate(r.teardown), leases: r.fakeLeases, log: r.reconciler.log, count: count, wake: make(chan struct{}, 1),
+	}
+	r.carriers = &carriers{links: r.Handle, store: store, leases: r.fakeLeases, log: r.reconciler.log, count: count}
 	return r
 }
 
@@ -135,7 +142,7 @@ func TestWhatIsNotAbandonedIsLeftAlone(t *testing.T) {
 			must(t, r.store.Put(rec))
 			return rec
 		},
-		"one whose Pod is gone": func(t *testing.T, r *reconciled) attachment.Record {
+		"one whose Pod has only just gone": func(t *testing.T, r *reconciled) attachment.Record {
 			t.Helper()
 			rec := r.intent(t, 0)
 			rec.State, rec.Netns = attachment.Ready, "/gone"
@@ -178,13 +185,15 @@ func TestAVerbUnderWayIsNotDisturbed(t *testing.T) {
 func TestWhatChangedSinceItWasListedIsLookedAtAnew(t *testing.T) {
 	r := newReconciled(t)
 	rec := r.intent(t, boottime.Now()+time.Hour)
-	r.settle(t.Context(), rec.Key)
+	was := rec
+	was.State = attachment.Ready
+	r.settle(t.Context(), was, "a test")
 	if !r.stands(t, rec) {
 		t.Error("a new ADD's was taken down")
 	}
-	gone := rec.Key
+	gone := rec
 	gone.ContainerID = "c2"
-	r.settle(t.Context(), gone)
+	r.settle(t.Context(), gone, "a test")
 	if len(r.released) != 0 || strings.Contains(r.log.String(), "level=ERROR") {
 		t.Errorf("released %v\n%s", r.released, r.log.String())
 	}

@@ -1,0 +1,166 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/netconf"
+	"github.com/podlan/podlan/pkg/pod"
+	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/segment"
+)
+
+// carriers watches the uplinks: when one has carrier again, the cable may lead
+// elsewhere. The leases are then verified and the Pods announced, paced.
+type carriers struct {
+	links  *rtnl.Handle
+	store  *attachment.Store
+	leases leases
+	log    *slog.Logger
+	count  func(event string)
+
+	watched map[string]context.CancelFunc // the reconciler's goroutine alone
+	all     sync.WaitGroup
+}
+
+const (
+	// lookAgain is how often a link is looked for that is not there.
+	lookAgain = 2 * time.Second
+	// announcePause lies between two announcements of what is not leased: 500
+	// ARP packets per second at most.
+	announcePause = 2 * time.Millisecond
+)
+
+// watch has exactly those uplinks watched, until ctx ends.
+func (c *carriers) watch(ctx context.Context, uplinks []string) {
+	if c.watched == nil {
+		c.watched = map[string]context.CancelFunc{}
+	}
+	for name, end := range c.watched {
+		if !slices.Contains(uplinks, name) {
+			end()
+			delete(c.watched, name)
+		}
+	}
+	for _, name := range uplinks {
+		if name == "" || c.watched[name] != nil {
+			continue
+		}
+		// Before the goroutine: what changes from now on is seen.
+		carrier := c.carrier(name)
+		one, end := context.WithCancel(ctx)
+		c.watched[name] = end
+		c.all.Go(func() { c.one(one, name, carrier) })
+	}
+}
+
+// one waits for the uplink's carrier to return, again and again.
+func (c *carriers) one(ctx context.Context, name string, carrier bool) {
+	for ctx.Err() == nil {
+		now := c.look(ctx, name, carrier)
+		if now && !carrier {
+			c.returned(ctx, name)
+		}
+		carrier = now
+	}
+}
+
+// look returns when the link's carrier is another than it was.
+func (c *carriers) look(ctx context.Context, name string, was bool) bool {
+	link, err := c.links.Link(name)
+	if err != nil {
+		pause(ctx, lookAgain)
+		return false
+	}
+	events, err := c.links.Watch(link.Attrs().Index)
+	if err != nil {
+		c.log.Error("uplink cannot be watched", "uplink", name, "error", err)
+		pause(ctx, lookAgain)
+		return was
+	}
+	defer events.Close()
+	for {
+		now, err := c.links.LinkByIndex(link.Attrs().Index)
+		if err != nil || ctx.Err() != nil {
+			return false // gone; one of the same name is another link
+		}
+		if hasCarrier(now) != was {
+			return !was
+		}
+		if err := events.Wait(ctx); err != nil {
+			pause(ctx, lookAgain)
+		}
+	}
+}
+
+func (c *carriers) carrier(name string) bool {
+	link, err := c.links.Link(name)
+	return err == nil && hasCarrier(link)
+}
+
+// hasCarrier: a link that is set down has none.
+func hasCarrier(link netlink.Link) bool {
+	const both = unix.IFF_UP | unix.IFF_LOWER_UP
+	return link.Attrs().RawFlags&both == both
+}
+
+// uplinkOf is the record's way to the LAN, found where the conf names none.
+func (c *carriers) uplinkOf(rec attachment.Record) string {
+	if rec.Uplink != "" || rec.Bridge == "" {
+		return rec.Uplink
+	}
+	uplink, err := segment.FindUplink(c.links, rec.Bridge, "")
+	if err != nil {
+		return "" // several candidates: an ADD that has to know is told so
+	}
+	return uplink
+}
+
+func (c *carriers) returned(ctx context.Context, uplink string) {
+	c.log.Info("the uplink has carrier again: leases are verified, Pods announced", "uplink", uplink)
+	c.count("carrier")
+	if err := c.leases.Verify(uplink); err != nil {
+		c.log.Error("leases cannot be verified", "uplink", uplink, "error", err)
+	}
+	records, err := c.store.All()
+	if err != nil {
+		c.log.Error("attachment records", "error", err)
+	}
+	for _, rec := range records {
+		if rec.State == attachment.Ready && rec.Closed == "" && c.uplinkOf(rec) == uplink {
+			c.announce(ctx, rec)
+		}
+	}
+}
+
+// announce tells the LAN where the record's addresses are, but for a leased
+// one, which the lease keeper announces at its segment's pace.
+func (c *carriers) announce(ctx context.Context, rec attachment.Record) {
+	for _, prefix := range rec.Addrs {
+		if rec.IPAM == netconf.TypeDHCP && prefix.Addr().Is4() {
+			continue
+		}
+		if err := pod.Announce(ctx, c.links, rec.Bridge, rec.HardwareAddr(), []netip.Addr{prefix.Addr()}); err != nil {
+			c.log.Warn("cannot announce", "key", rec.Key.String(), "error", err)
+		}
+		pause(ctx, announcePause)
+	}
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
