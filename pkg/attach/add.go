@@ -53,7 +53,7 @@ type add struct {
 	mac     net.HardwareAddr
 	rec     attachment.Record
 	ipam    *current.Result // nil for layer 2
-	mtu     int             // the Pod end's
+	mtu     int             // the Pod end's, where a DHCP server told one; else 0
 	asked   bool            // the IPAM plugin may hold an address for us
 }
 
@@ -165,9 +165,6 @@ func (a *add) makeSureOfSegment(ctx context.Context) error {
 }
 
 func (a *add) createPort(ctx context.Context) error {
-	if a.mtu = a.conf.MTU; a.mtu == 0 {
-		a.mtu = a.segment.MTU
-	}
 	return pod.Create(ctx, a.links, portSpec(a.conf, a.args, a.key, a.mac, a.segment.MTU))
 }
 

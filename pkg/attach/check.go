@@ -80,14 +80,15 @@ func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.Cmd
 	})
 }
 
-// expectedMTU is the Pod end's as ADD left it; 0 for any, where it was the
-// bridge's, or may be a DHCP server's that an older runtime's result cannot tell.
+// expectedMTU is the Pod end's as ADD left it; 0 for any, where it is the
+// bridge's, or may be a DHCP server's that a result before CNI 1.1 cannot tell.
 func (n *node) expectedMTU(rec attachment.Record, args *skel.CmdArgs, prev *current.Result, bridgeMTU int) int {
 	told := podEndMTU(prev, args.IfName)
+	tells, _ := version.GreaterThanOrEqualTo(n.conf.CNIVersion, "1.1.0")
 	switch {
 	case told != 0 && told < bridgeMTU:
 		return told
-	case rec.Lease != nil && !slices.Contains(rec.Lease.Ignore, leaseapi.PartMTU):
+	case !tells && rec.Lease != nil && !slices.Contains(rec.Lease.Ignore, leaseapi.PartMTU):
 		return 0
 	}
 	return n.conf.MTU

@@ -62,7 +62,13 @@ func (a *add) recordRequest(port netconf.Handover) error {
 // than what it has: never more than the link takes, nor than the conf allows.
 func (a *add) lowerMTU(ctx context.Context) error {
 	told := podEndMTU(a.ipam, a.args.IfName)
-	if told == 0 || told >= a.mtu {
+	if told == 0 {
+		return nil
+	}
+	if a.mtu = a.conf.MTU; a.mtu == 0 {
+		a.mtu = a.segment.MTU
+	}
+	if told >= a.mtu {
 		return nil
 	}
 	a.mtu = told

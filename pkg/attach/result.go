@@ -22,7 +22,7 @@ func (a *add) result() (*current.Result, error) {
 		Interfaces: []*current.Interface{
 			{Name: a.segment.Bridge, Mac: bridge.Attrs().HardwareAddr.String()},
 			{Name: a.rec.HostEnd, Mac: pod.HostMAC(a.mac).String()},
-			{Name: a.args.IfName, Mac: a.mac.String(), Mtu: a.mtu, Sandbox: a.args.Netns},
+			{Name: a.args.IfName, Mac: a.mac.String(), Mtu: a.mtu, Sandbox: a.args.Netns}, // CNI 1.1 and up
 		},
 	}
 	if a.ipam != nil {

@@ -41,16 +41,17 @@ func New(out io.Writer) *cobra.Command {
 	}
 	root.SetOut(out)
 	root.PersistentFlags().StringVar(&opts.socket, "socket", leaseapi.DefaultSocket, "podland's socket")
-	root.PersistentFlags().StringVarP(&opts.output, "output", "o", "table", "how to print: table or json")
+	root.PersistentFlags().StringVarP(&opts.output, "output", "o", "table", "how to print: table, wide or json")
 	root.AddCommand(newStatus(&opts), newLeases(&opts), newVersion(&opts))
 	return root
 }
 
 func (o options) valid() error {
-	if o.output != "table" && o.output != "json" {
-		return fmt.Errorf(`--output: value %q is refused; allowed: table, json`, o.output)
+	switch o.output {
+	case "table", "wide", "json":
+		return nil
 	}
-	return nil
+	return fmt.Errorf(`--output: value %q is refused; allowed: table, wide, json`, o.output)
 }
 
 func newStatus(opts *options) *cobra.Command {
@@ -88,7 +89,7 @@ func newLeases(opts *options) *cobra.Command {
 			if opts.output == "json" {
 				return printJSON(cmd.OutOrStdout(), leases)
 			}
-			return printLeases(cmd.OutOrStdout(), leases, time.Now())
+			return printLeases(cmd.OutOrStdout(), leases, opts.output == "wide", time.Now())
 		},
 	}
 }

@@ -53,14 +53,25 @@ func TestTablesAreAsPeopleReadThem(t *testing.T) {
 		print func(io.Writer) error
 		want  string
 	}{
-		"leases": {func(w io.Writer) error { return printLeases(w, someLeases(), noon()) }, `
+		"leases": {func(w io.Writer) error { return printLeases(w, someLeases(), false, noon()) }, `
 ADDRESS        MAC                STATE           POD            NETWORK  INTERFACE  SERVER     RENEW IN  EXPIRES IN
 192.0.2.7/24   02:00:00:00:00:01  bound           default/web-0  lan      eth0       192.0.2.1  30m0s     25h1m
 -              02:00:00:00:00:02  acquiring       0123456789abc  lan      net1       -          -         -
 192.0.2.9/24   02:00:00:00:00:03  lost (DHCPNAK)  c3             lan      eth0       192.0.2.1  now       now
 192.0.2.10/24  02:00:00:00:00:04  pending         c4             lan      eth0       192.0.2.1  never     never
 `},
-		"no leases": {func(w io.Writer) error { return printLeases(w, nil, noon()) }, `
+		"leases, wide": {func(w io.Writer) error {
+			leases := someLeases()[2:]
+			leases[0].WhenLost, leases[0].Transport, leases[0].MTU = leaseapi.Replace, leaseapi.FromUplink, 1400
+			leases[0].NTP = []netip.Addr{netip.MustParseAddr("192.0.2.123"), netip.MustParseAddr("192.0.2.124")}
+			leases[0].Refused = []leaseapi.Route{{Dst: netip.MustParsePrefix("10.0.0.0/8")}}
+			return printLeases(w, leases, true, noon())
+		}, `
+ADDRESS        MAC                STATE           POD  NETWORK  INTERFACE  SERVER     RENEW IN  EXPIRES IN  WHEN LOST  FROM    MTU   NTP                      REFUSED ROUTES
+192.0.2.9/24   02:00:00:00:00:03  lost (DHCPNAK)  c3   lan      eth0       192.0.2.1  now       now         replace    uplink  1400  192.0.2.123,192.0.2.124  10.0.0.0/8
+192.0.2.10/24  02:00:00:00:00:04  pending         c4   lan      eth0       192.0.2.1  never     never       -          -       -     -                        -
+`},
+		"no leases": {func(w io.Writer) error { return printLeases(w, nil, false, noon()) }, `
 ADDRESS  MAC  STATE  POD  NETWORK  INTERFACE  SERVER  RENEW IN  EXPIRES IN
 `},
 		"status": {func(w io.Writer) error {
@@ -74,7 +85,7 @@ ADDRESS  MAC  STATE  POD  NETWORK  INTERFACE  SERVER  RENEW IN  EXPIRES IN
 		}, `
 podland     v1.2.3, up 1m30s
 state       /var/lib/podlan
-Pod access  no (dhcpFrom: pod needs the drop-in pod-access.conf)
+Pod access  no (dhcpFrom: pod and whenLost: replace need the drop-in pod-access.conf)
 leases      4 (1 acquiring, 3 bound)
 
 UPLINK  BRIDGE  PRESENT  CARRIER  LEASES
@@ -165,6 +176,9 @@ func TestJSONIsTheContracts(t *testing.T) {
 	if err != nil || !strings.HasPrefix(out, "ADDRESS") || !strings.Contains(out, "default/web-0") {
 		t.Errorf("the table: %v\n%s", err, out)
 	}
+	if out, err := run(t, "leases", "-o", "wide", "--socket", socket); err != nil || !strings.Contains(out, "REFUSED ROUTES") {
+		t.Errorf("the wide table: %v\n%s", err, out)
+	}
 	if out, err := run(t, "status", "--socket", socket); err != nil || !strings.Contains(out, "2 (2 bound)") {
 		t.Errorf("the status: %v\n%s", err, out)
 	}
@@ -199,7 +213,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		"podland down":       {[]string{"leases", "--socket", absent}, []string{absent, "systemctl status podland", "--socket"}},
 		"podland down too":   {[]string{"status", "--socket", absent}, []string{absent, "systemctl status podland"}},
 		"podland refuses":    {[]string{"leases", "--socket", refusing}, []string{"podland is shutting down"}},
-		"an unknown output":  {[]string{"status", "-o", "yaml"}, []string{"--output", `"yaml"`, "table, json"}},
+		"an unknown output":  {[]string{"status", "-o", "yaml"}, []string{"--output", `"yaml"`, "table, wide, json"}},
 		"an unknown command": {[]string{"lease"}, []string{`"lease"`}},
 		"an unknown flag":    {[]string{"leases", "--wide"}, []string{"--wide"}},
 		"an argument":        {[]string{"leases", "eth0"}, []string{"eth0"}},

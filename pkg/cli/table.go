@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -16,7 +17,7 @@ func printStatus(out io.Writer, s leaseapi.Status, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "podland\t%s, up %s\n", s.Version, short(now.Sub(s.StartedAt)))
 	fmt.Fprintf(w, "state\t%s\n", s.StateDir)
-	fmt.Fprintf(w, "Pod access\t%s\n", yesNo(s.PodAccess, "yes", "no (dhcpFrom: pod needs the drop-in pod-access.conf)"))
+	fmt.Fprintf(w, "Pod access\t%s\n", yesNo(s.PodAccess, "yes", "no (dhcpFrom: pod and whenLost: replace need the drop-in pod-access.conf)"))
 	fmt.Fprintf(w, "leases\t%s\n", counts(s.Leases))
 	if err := w.Flush(); err != nil {
 		return err
@@ -34,26 +35,50 @@ func printStatus(out io.Writer, s leaseapi.Status, now time.Time) error {
 	return w.Flush()
 }
 
-func printLeases(out io.Writer, leases []leaseapi.Lease, now time.Time) error {
+func printLeases(out io.Writer, leases []leaseapi.Lease, wide bool, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "ADDRESS\tMAC\tSTATE\tPOD\tNETWORK\tINTERFACE\tSERVER\tRENEW IN\tEXPIRES IN")
+	row := func(narrow, more []string) {
+		if wide {
+			narrow = slices.Concat(narrow, more)
+		}
+		fmt.Fprintln(w, strings.Join(narrow, "\t"))
+	}
+	row([]string{"ADDRESS", "MAC", "STATE", "POD", "NETWORK", "INTERFACE", "SERVER", "RENEW IN", "EXPIRES IN"},
+		[]string{"WHEN LOST", "FROM", "MTU", "NTP", "REFUSED ROUTES"})
 	for _, l := range leases {
-		address := "-"
-		if l.Address.IsValid() {
-			address = l.Address.String()
-		}
-		server := "-"
-		if l.Server.IsValid() {
-			server = l.Server.String()
-		}
-		renew, expire := "-", "-" // of what is not leased yet
-		if l.Address.IsValid() {
-			renew, expire = until(l.RenewAt, now), until(l.ExpiresAt, now)
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", address, l.MAC, state(l), podOf(l), l.Network, l.IfName,
-			server, renew, expire)
+		row(columns(l, now), wideColumns(l))
 	}
 	return w.Flush()
+}
+
+func columns(l leaseapi.Lease, now time.Time) []string {
+	address, renew, expire := "-", "-", "-" // of what is not leased yet
+	if l.Address.IsValid() {
+		address, renew, expire = l.Address.String(), until(l.RenewAt, now), until(l.ExpiresAt, now)
+	}
+	server := "-"
+	if l.Server.IsValid() {
+		server = l.Server.String()
+	}
+	return []string{address, l.MAC, state(l), podOf(l), l.Network, l.IfName, server, renew, expire}
+}
+
+func wideColumns(l leaseapi.Lease) []string {
+	mtu := "-"
+	if l.MTU != 0 {
+		mtu = strconv.Itoa(l.MTU)
+	}
+	var ntp, refused []string
+	for _, server := range l.NTP {
+		ntp = append(ntp, server.String())
+	}
+	for _, r := range l.Refused {
+		refused = append(refused, r.Dst.String())
+	}
+	return []string{
+		dash(string(l.WhenLost)), dash(string(l.Transport)), mtu,
+		dash(strings.Join(ntp, ",")), dash(strings.Join(refused, ",")),
+	}
 }
 
 func state(l leaseapi.Lease) string {
