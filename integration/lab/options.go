@@ -19,11 +19,12 @@ const (
 	Dnsmasq  ServerKind = "dnsmasq"
 	Kea      ServerKind = "kea"
 	ISC      ServerKind = "isc"
+	Udhcpd   ServerKind = "udhcpd"
 	None     ServerKind = "none"
 )
 
 // AllServers returns every kind that serves.
-func AllServers() []ServerKind { return []ServerKind{Embedded, Dnsmasq, Kea, ISC} }
+func AllServers() []ServerKind { return []ServerKind{Embedded, Dnsmasq, Kea, ISC, Udhcpd} }
 
 // Options describe a LAN. The zero value is a LAN with the embedded server.
 type Options struct {
@@ -44,8 +45,8 @@ type Options struct {
 	MTU      uint16
 	// DHCPOptions are sent beside, by code.
 	DHCPOptions map[uint8][]byte
-	// ServerPing lets dnsmasq and ISC dhcpd ping an address before they offer
-	// it, as they do unless told otherwise.
+	// ServerPing lets dnsmasq, ISC dhcpd (by ICMP) and udhcpd (by ARP) probe an
+	// address before they offer it, as they do unless told otherwise.
 	ServerPing bool
 
 	// Name begins the names of named namespaces. Default: podlan.

@@ -47,7 +47,10 @@ type backend interface {
 	// forget removes the database of a stopped server.
 	forget() error
 	leases() ([]Lease, error)
+	// declined are addresses that the database keeps from everybody.
+	declined() ([]netip.Addr, error)
 	releases() ([]Release, error)
+	heard() []Message
 	log() string
 }
 
@@ -90,6 +93,17 @@ func (n *Node) RunServer(kind ServerKind, iface string) *Server {
 }
 
 func (l *Lab) startServer(kind ServerKind, host *Host, iface string, addr netip.Prefix) (*Server, error) {
+	s, err := l.prepareServer(kind, host, iface, addr)
+	if err != nil {
+		return nil, fmt.Errorf("DHCP server %s: %w", kind, err)
+	}
+	if err := s.start(l.tb.Context()); err != nil {
+		return nil, fmt.Errorf("DHCP server %s: %w", kind, err)
+	}
+	return s, nil
+}
+
+func (l *Lab) prepareServer(kind ServerKind, host *Host, iface string, addr netip.Prefix) (*Server, error) {
 	dir, err := l.subdir(host.name, string(kind))
 	if err != nil {
 		return nil, err
@@ -97,14 +111,7 @@ func (l *Lab) startServer(kind ServerKind, host *Host, iface string, addr netip.
 	b, err := newBackend(l.tb.Context(), kind, spec{
 		opts: l.opts, plan: l.plan, ns: host.Netns, iface: iface, addr: addr, dir: dir, lab: l,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("DHCP server %s: %w", kind, err)
-	}
-	s := &Server{Host: host, kind: kind, tb: l.tb, backend: b}
-	if err := s.start(l.tb.Context()); err != nil {
-		return nil, fmt.Errorf("DHCP server %s: %w", kind, err)
-	}
-	return s, nil
+	return &Server{Host: host, kind: kind, tb: l.tb, backend: b}, err
 }
 
 func newBackend(ctx context.Context, kind ServerKind, s spec) (backend, error) {
@@ -117,6 +124,8 @@ func newBackend(ctx context.Context, kind ServerKind, s spec) (backend, error) {
 		return newKea(ctx, s)
 	case ISC:
 		return newISC(ctx, s)
+	case Udhcpd:
+		return newUdhcpd(ctx, s)
 	case None:
 	}
 	return nil, fmt.Errorf("kind %q: one of %v is wanted", kind, AllServers())
@@ -128,11 +137,11 @@ func (s *Server) Kind() ServerKind { return s.kind }
 // PID returns the server's process ID, 0 for the embedded one and while it is
 // stopped.
 func (s *Server) PID() int {
-	e, ok := s.backend.(*external)
-	if !ok || e.process == nil || !e.process.Running() {
+	e, ok := s.backend.(interface{ running() *Process })
+	if !ok || e.running() == nil {
 		return 0
 	}
-	return e.process.PID()
+	return e.running().PID()
 }
 
 // Embedded returns the embedded server, to script it; it ends the test if the

@@ -20,6 +20,7 @@ func newDnsmasq(ctx context.Context, s spec) (backend, error) {
 	e.ready = "DHCP, sockets bound exclusively to interface"
 	// A release that frees nothing ends with "unknown lease".
 	e.release = regexp.MustCompile(`DHCPRELEASE\([^)]*\) (?P<ip>\S+) (?P<mac>[0-9a-f:]{17})\s*$`)
+	e.message = regexp.MustCompile(`DHCP(?P<type>DISCOVER|REQUEST|DECLINE|RELEASE)\([^)]*\) .*?(?P<mac>[0-9a-f:]{17})`)
 	e.database = []string{e.path("leases")}
 	e.read = e.readDnsmasq
 	return e, nil
@@ -60,12 +61,11 @@ func (e *external) dnsmasqArgs() []string {
 }
 
 // readDnsmasq reads lines "expiry mac address name client-id", "*" for none.
-func (e *external) readDnsmasq() ([]Lease, error) {
+func (e *external) readDnsmasq() (held holdings, err error) {
 	db, err := e.readDatabase("leases")
 	if err != nil {
-		return nil, err
+		return held, err
 	}
-	var leases []Lease
 	for line := range strings.Lines(db) {
 		f := strings.Fields(line)
 		if len(f) < 5 {
@@ -73,17 +73,17 @@ func (e *external) readDnsmasq() ([]Lease, error) {
 		}
 		l := Lease{MAC: strings.ToLower(f[1]), ClientID: hexID(strings.TrimPrefix(f[4], "*"))}
 		if l.Addr, err = parseAddr(f[2]); err != nil {
-			return nil, err
+			return held, err
 		}
 		seconds, err := strconv.ParseInt(f[0], 10, 64)
 		if err != nil {
-			return nil, fmt.Errorf("expiry in %q: %w", line, err)
+			return held, fmt.Errorf("expiry in %q: %w", line, err)
 		}
 		if l.Expires = time.Unix(seconds, 0); time.Now().Before(l.Expires) {
-			leases = append(leases, l)
+			held.active = append(held.active, l)
 		}
 	}
-	return leases, nil
+	return held, nil
 }
 
 func parseAddr(s string) (netip.Addr, error) {

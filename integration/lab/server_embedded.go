@@ -72,6 +72,26 @@ func (e *embedded) releases() ([]Release, error) {
 	return releases, nil
 }
 
+func (e *embedded) heard() []Message {
+	var heard []Message
+	for _, m := range e.server.Log() {
+		if !m.Sent {
+			heard = append(heard, Message{Type: m.Type, MAC: m.MAC.String()})
+		}
+	}
+	return heard
+}
+
+func (e *embedded) declined() ([]netip.Addr, error) {
+	var declined []netip.Addr
+	for _, m := range e.server.Received(dhcpv4.MessageTypeDecline) {
+		if m.Known {
+			declined = append(declined, m.Requested)
+		}
+	}
+	return declined, nil
+}
+
 func (e *embedded) log() string {
 	var b strings.Builder
 	for _, m := range e.server.Log() {

@@ -4,12 +4,15 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"github.com/podlan/podlan/integration/debs"
 )
@@ -24,15 +27,25 @@ type external struct {
 	args  []string
 	env   []string
 	ready string // in the log, when it serves
+	// serving, if not nil, tells what the log does not.
+	serving func() error
+	// message finds a client's message in the log, groups "type" and "mac".
+	message *regexp.Regexp
 	// release finds an address and a MAC in the log, groups "ip" and "mac".
 	release *regexp.Regexp
 	// database are the files that hold the leases.
 	database []string
 	// empty writes the database of a server that never ran.
 	empty func() error
-	read  func() ([]Lease, error)
+	read  func() (holdings, error)
 
 	process *Process
+}
+
+// holdings are what a server's database says.
+type holdings struct {
+	active   []Lease
+	declined []netip.Addr
 }
 
 func newExternal(ctx context.Context, s spec, kind ServerKind, program string) (*external, error) {
@@ -56,6 +69,9 @@ func (e *external) start(ctx context.Context) error {
 		if !strings.Contains(p.Log(), e.ready) {
 			return fmt.Errorf("has not said %q", e.ready)
 		}
+		if e.serving != nil {
+			return e.serving()
+		}
 		return nil
 	})
 }
@@ -71,8 +87,16 @@ func (e *external) stop(kill bool) error {
 	return e.process.Stop()
 }
 
+// running returns the process, nil if there is none.
+func (e *external) running() *Process {
+	if e.process == nil || !e.process.Running() {
+		return nil
+	}
+	return e.process
+}
+
 func (e *external) forget() error {
-	if e.process != nil && e.process.Running() {
+	if e.running() != nil {
 		return errRunning
 	}
 	for _, path := range e.database {
@@ -86,13 +110,42 @@ func (e *external) forget() error {
 	return e.empty()
 }
 
+// files are the database's.
+func (e *external) files() []string { return e.database }
+
 func (e *external) leases() ([]Lease, error) {
-	leases, err := e.read()
+	db, err := e.read()
 	if err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	slices.SortFunc(leases, func(a, b Lease) int { return a.Addr.Compare(b.Addr) })
-	return leases, nil
+	slices.SortFunc(db.active, func(a, b Lease) int { return a.Addr.Compare(b.Addr) })
+	return db.active, nil
+}
+
+func (e *external) declined() ([]netip.Addr, error) {
+	db, err := e.read()
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	slices.SortFunc(db.declined, netip.Addr.Compare)
+	return db.declined, nil
+}
+
+// heard tells the clients' messages in the log. Kea names what it did about
+// them, so one that it refused is not there.
+func (e *external) heard() []Message {
+	kinds := map[string]dhcpv4.MessageType{
+		"DISCOVER": dhcpv4.MessageTypeDiscover, "LEASE_ADVERT": dhcpv4.MessageTypeDiscover,
+		"REQUEST": dhcpv4.MessageTypeRequest, "LEASE_ALLOC": dhcpv4.MessageTypeRequest,
+		"DECLINE": dhcpv4.MessageTypeDecline, "DECLINE_LEASE": dhcpv4.MessageTypeDecline,
+		"RELEASE": dhcpv4.MessageTypeRelease,
+	}
+	var heard []Message
+	kind, mac := e.message.SubexpIndex("type"), e.message.SubexpIndex("mac")
+	for _, m := range e.message.FindAllStringSubmatch(e.log(), -1) {
+		heard = append(heard, Message{Type: kinds[m[kind]], MAC: m[mac]})
+	}
+	return heard
 }
 
 func (e *external) releases() ([]Release, error) {

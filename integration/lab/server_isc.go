@@ -25,6 +25,7 @@ func newISC(ctx context.Context, s spec) (backend, error) {
 	}
 	e.ready = "Server starting service."
 	e.release = regexp.MustCompile(`DHCPRELEASE of (?P<ip>\S+) from (?P<mac>[0-9a-f:]{17}).*\(found\)`)
+	e.message = regexp.MustCompile(`DHCP(?P<type>DISCOVER|REQUEST|DECLINE|RELEASE) (?:for|of|from) .*?(?P<mac>[0-9a-f:]{17})`)
 	e.database = []string{e.path("dhcpd.leases"), e.path("dhcpd.leases~")}
 	e.empty = func() error { return e.write("dhcpd.leases", "") } // it refuses to start without
 	e.read = e.readISC
@@ -38,6 +39,7 @@ func (e *external) iscConf() string {
 	line("authoritative")
 	line("db-time-format local") // "epoch <seconds>"
 	line("ping-check %t", o.ServerPing)
+	line("dhcp-cache-threshold 0") // else an early renewal leaves the lease as it was
 	line("ddns-update-style none")
 	for _, kind := range []string{"default", "max", "min"} {
 		line("%s-lease-time %d", kind, int(o.Lease.Seconds()))
@@ -78,38 +80,38 @@ func iscHex(b []byte) string {
 
 // readISC reads the declarations "lease ADDRESS { ... }"; the last of an address
 // counts, and one in the making does not.
-func (e *external) readISC() ([]Lease, error) {
+func (e *external) readISC() (held holdings, err error) {
 	db, err := e.readDatabase("dhcpd.leases")
 	if err != nil {
-		return nil, err
+		return held, err
 	}
-	last := map[netip.Addr]Lease{}
+	last := map[netip.Addr]string{}
 	declaration := regexp.MustCompile(`(?ms)^lease (\S+) \{\n(.*?)^\}`)
 	for _, m := range declaration.FindAllStringSubmatch(db, -1) {
 		addr, err := parseAddr(m[1])
 		if err != nil {
-			return nil, err
+			return held, err
 		}
-		delete(last, addr)
-		if l, active := iscLease(addr, m[2]); active {
-			last[addr] = l
+		last[addr] = m[2]
+	}
+	for addr, body := range last {
+		switch l, state := iscLease(addr, body); {
+		case state == "abandoned":
+			held.declined = append(held.declined, addr)
+		case state == "active" && time.Now().Before(l.Expires):
+			held.active = append(held.active, l)
 		}
 	}
-	leases := make([]Lease, 0, len(last))
-	for _, l := range last {
-		leases = append(leases, l)
-	}
-	return leases, nil
+	return held, nil
 }
 
-func iscLease(addr netip.Addr, body string) (Lease, bool) {
-	l := Lease{Addr: addr}
-	active := false
+func iscLease(addr netip.Addr, body string) (l Lease, state string) {
+	l.Addr = addr
 	for line := range strings.Lines(body) {
 		line = strings.TrimSuffix(strings.TrimSpace(line), ";")
 		switch key, value, _ := strings.Cut(line, " "); key {
 		case "binding":
-			active = value == "state active"
+			state = strings.TrimPrefix(value, "state ")
 		case "hardware":
 			l.MAC = strings.ToLower(strings.TrimPrefix(value, "ethernet "))
 		case "uid":
@@ -118,7 +120,7 @@ func iscLease(addr netip.Addr, body string) (Lease, bool) {
 			l.Expires = iscTime(value)
 		}
 	}
-	return l, active && time.Now().Before(l.Expires)
+	return l, state
 }
 
 // iscTime reads "epoch <seconds>; # comment"; "never" is far away.

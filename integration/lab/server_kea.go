@@ -31,6 +31,7 @@ func newKea(ctx context.Context, s spec) (backend, error) {
 	e.env = []string{"KEA_PIDFILE_DIR=" + e.dir, "KEA_LOCKFILE_DIR=none", "KEA_LOGGER_DESTINATION=stdout"}
 	e.ready = "DHCP4_STARTED"
 	e.release = regexp.MustCompile(`DHCP4_RELEASE \[hwtype=1 (?P<mac>[0-9a-f:]{17})\].*: address (?P<ip>\S+) was released properly`)
+	e.message = regexp.MustCompile(`DHCP4_(?P<type>LEASE_ADVERT|LEASE_ALLOC|DECLINE_LEASE|RELEASE) .*?(?P<mac>[0-9a-f:]{17})`)
 	e.database = []string{e.path("leases.csv")}
 	e.read = e.readKea
 	return e, nil
@@ -85,43 +86,49 @@ func (e *external) keaOptions() []any {
 }
 
 // readKea reads the CSV file: the last line of an address counts. A released
-// lease has a lifetime of 0; state 0 is "default", others are declined and
-// reclaimed leases.
-func (e *external) readKea() ([]Lease, error) {
+// lease has a lifetime of 0; state 0 is "default", 1 a declined, others a
+// reclaimed lease.
+func (e *external) readKea() (held holdings, err error) {
 	db, err := e.readDatabase("leases.csv")
 	if err != nil || db == "" {
-		return nil, err
+		return held, err
 	}
 	complete := db[:strings.LastIndexByte(db, '\n')+1] // the last line may be in the making
 	r := csv.NewReader(strings.NewReader(complete))
 	r.FieldsPerRecord = -1
 	records, err := r.ReadAll()
 	if err != nil || len(records) == 0 {
-		return nil, err
+		return held, err
 	}
 	column := map[string]int{}
 	for i, name := range records[0] {
 		column[name] = i
 	}
-	last := map[netip.Addr]Lease{}
+	last := map[netip.Addr]keaLease{}
 	for _, rec := range records[1:] {
-		l, active, err := keaLease(rec, column)
+		l, err := readKeaLease(rec, column)
 		if err != nil {
-			return nil, fmt.Errorf("record %q: %w", rec, err)
+			return held, fmt.Errorf("record %q: %w", rec, err)
 		}
-		delete(last, l.Addr)
-		if active {
-			last[l.Addr] = l
-		}
+		last[l.Addr] = l
 	}
-	leases := make([]Lease, 0, len(last))
 	for _, l := range last {
-		leases = append(leases, l)
+		switch {
+		case l.state == "1":
+			held.declined = append(held.declined, l.Addr)
+		case l.state == "0" && l.lifetime != "0" && time.Now().Before(l.Expires):
+			held.active = append(held.active, l.Lease)
+		}
 	}
-	return leases, nil
+	return held, nil
 }
 
-func keaLease(rec []string, column map[string]int) (Lease, bool, error) {
+type keaLease struct {
+	Lease
+	state, lifetime string
+}
+
+func readKeaLease(rec []string, column map[string]int) (keaLease, error) {
 	field := func(name string) string {
 		if i, ok := column[name]; ok && i < len(rec) {
 			return rec[i]
@@ -130,15 +137,13 @@ func keaLease(rec []string, column map[string]int) (Lease, bool, error) {
 	}
 	addr, err := parseAddr(field("address"))
 	if err != nil {
-		return Lease{}, false, err
+		return keaLease{}, err
 	}
 	expire, err := strconv.ParseInt(field("expire"), 10, 64)
 	if err != nil {
-		return Lease{}, false, fmt.Errorf("expiry: %w", err)
+		return keaLease{}, fmt.Errorf("expiry: %w", err)
 	}
-	l := Lease{
+	return keaLease{state: field("state"), lifetime: field("valid_lifetime"), Lease: Lease{
 		Addr: addr, MAC: strings.ToLower(field("hwaddr")), ClientID: hexID(field("client_id")), Expires: time.Unix(expire, 0),
-	}
-	active := field("valid_lifetime") != "0" && field("state") == "0" && time.Now().Before(l.Expires)
-	return l, active, nil
+	}}, nil
 }
