@@ -121,8 +121,10 @@ func (a *Arena) Only(ctx context.Context) error {
 		}
 	}
 	granted := a.Server.ActiveLeases()
-	if len(granted) != len(a.Held) {
-		errs = append(errs, fmt.Errorf("the server has granted %d leases, want %d: %v", len(granted), len(a.Held), granted))
+	for _, l := range granted {
+		if !slices.ContainsFunc(a.Held, func(h Held) bool { return h.MAC == l.MAC }) {
+			errs = append(errs, fmt.Errorf("the server still holds %s for %s", l.Addr, l.MAC))
+		}
 	}
 	return errors.Join(append(errs, a.Granted(granted))...)
 }
