@@ -200,12 +200,20 @@ func TestARenewalWithAnotherAddressLosesTheLease(t *testing.T) {
 	}
 }
 
-func TestAnyServerMayExtendInRebinding(t *testing.T) {
-	c, now := in(t, dhcp4.Rebinding)
-	out := c.Handle(now, ack(t, c, generous().with(54, b4("192.0.2.2"))))
-	l, _ := c.Lease()
-	if out.Change != dhcp4.Extended || l.Server != netip.MustParseAddr("192.0.2.2") || l.Expiry != now+time.Hour {
-		t.Errorf("%+v, %+v", out, l)
+// In RENEWING it is the failover peer of the one that was asked.
+func TestAnyServerMayExtend(t *testing.T) {
+	for _, state := range []dhcp4.State{dhcp4.Renewing, dhcp4.Rebinding} {
+		t.Run("in "+state.String(), func(t *testing.T) {
+			c, now := in(t, state)
+			out := c.Handle(now, ack(t, c, generous().with(54, b4("192.0.2.2"))))
+			l, _ := c.Lease()
+			if out.Change != dhcp4.Extended || l.Server != netip.MustParseAddr("192.0.2.2") || l.Expiry != now+time.Hour {
+				t.Errorf("%+v, %+v", out, l)
+			}
+			if d := only(t, c.Tick(l.T1)); d.Dst != l.Server {
+				t.Errorf("the next RENEW goes to %s", d.Dst)
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package dhcp4_test
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -72,6 +73,9 @@ func TestEachMessageIsAsTheRFCWantsIt(t *testing.T) {
 			if m.ClientHWAddr.String() != podMAC().String() || string(m.Options[61]) != string(clientID()) || m.Flags != 0 {
 				t.Errorf("chaddr %s, client-id %x, flags %x", m.ClientHWAddr, m.Options[61], m.Flags)
 			}
+			if (m.NumSeconds != 0) != tc.asking {
+				t.Errorf("secs %d", m.NumSeconds)
+			}
 			for code, want := range map[uint8]bool{50: tc.requested, 54: tc.server, 55: tc.asking, 57: tc.asking} {
 				if _, got := m.Options[code]; got != want {
 					t.Errorf("option %d there: %v, want %v", code, got, want)
@@ -83,19 +87,87 @@ func TestEachMessageIsAsTheRFCWantsIt(t *testing.T) {
 
 func TestOptionsOfThePodAreSentButCannotForgeTheProtocol(t *testing.T) {
 	p := params()
-	p.Send = map[uint8][]byte{12: []byte("web-0"), 53: {7}, 61: {1}, 50: {1, 2, 3, 4}, 54: {1, 2, 3, 4}, 55: {1}, 52: {3}, 255: {}, 0: {}}
+	p.Send = map[uint8][]byte{12: []byte("web-0"), 53: {7}, 61: {1}, 50: {1, 2, 3, 4}, 54: {1, 2, 3, 4}, 55: {1}, 52: {3}, 57: {0, 1}, 80: {}, 82: {1, 1, 7}, 255: {}, 0: {}}
 	p.ParameterRequest = []byte{3, 1}
 	m := sent(t, only(t, dhcp4.New(p, rng()).Start(boot)))
 	if m.HostName() != "web-0" {
 		t.Errorf("hostname %q", m.HostName())
 	}
-	if m.MessageType() != dhcpv4.MessageTypeDiscover || string(m.Options[61]) != string(clientID()) || string(m.Options[55]) != "\x03\x01" {
+	if m.MessageType() != dhcpv4.MessageTypeDiscover || string(m.Options[61]) != string(clientID()) || string(m.Options[55]) != "\x03\x01" || string(m.Options[57]) != "\x05\xc0" {
 		t.Errorf("forged: %s", m.Summary())
 	}
-	for _, code := range []uint8{50, 52, 54} {
+	for _, code := range []uint8{50, 52, 54, 80, 82} {
 		if _, there := m.Options[code]; there {
 			t.Errorf("option %d was sent", code)
 		}
+	}
+}
+
+// TestEveryMessageDescribesTheClientAlike goes through a client's life: what
+// DISCOVER says and asks for stands in every REQUEST (RFC 2131 §4.4.1), and
+// nothing of it in DECLINE and RELEASE.
+func TestEveryMessageDescribesTheClientAlike(t *testing.T) {
+	p := params()
+	p.Send = map[uint8][]byte{12: []byte("web-0"), 60: []byte("podlan"), 81: {5, 0, 0, 3, 'w', 'e', 'b', 0}}
+	for _, state := range []dhcp4.State{dhcp4.Init, dhcp4.Selecting, dhcp4.Rebooting, dhcp4.Bound, dhcp4.Renewing} {
+		t.Run("after "+state.String(), func(t *testing.T) {
+			c, now := dhcp4.New(p, rng()), boot
+			var out dhcp4.Output
+			switch state {
+			case dhcp4.Init:
+				out = c.Start(now)
+			case dhcp4.Selecting:
+				c, now = inWith(t, p, state)
+				out = c.Handle(now, offer(t, c, generous()))
+			case dhcp4.Rebooting:
+				out = c.Reboot(now, held(t))
+			default:
+				c, _ = inWith(t, p, state)
+				l, _ := c.Lease()
+				out = c.Tick(map[dhcp4.State]time.Duration{dhcp4.Bound: l.T1, dhcp4.Renewing: l.T2}[state])
+			}
+			m := sent(t, only(t, out))
+			want := map[uint8]string{
+				12: "", 60: "podlan", 81: "\x05\x00\x00\x03web\x00",
+				55: string(dhcp4.DefaultParameterRequest()), 57: "\x05\xc0", 61: string(clientID()),
+			}
+			for code, value := range want {
+				if got := string(m.Options[code]); got != value {
+					t.Errorf("option %d is %q, %q wanted", code, got, value)
+				}
+			}
+		})
+	}
+	for _, give := range []func(*dhcp4.Client) dhcp4.Output{
+		(*dhcp4.Client).Release,
+		func(c *dhcp4.Client) dhcp4.Output { return c.Decline(boot, conflict) },
+	} {
+		m := sent(t, only(t, give(boundWith(t, p, generous()))))
+		for _, code := range []uint8{12, 55, 57, 60, 81} {
+			if _, there := m.Options[code]; there {
+				t.Errorf("%s has option %d", m.MessageType(), code)
+			}
+		}
+	}
+}
+
+func TestAHostNameIsSentWhereNoFQDNIs(t *testing.T) {
+	p := params()
+	p.Send = map[uint8][]byte{12: []byte("web-0")}
+	if m := sent(t, only(t, dhcp4.New(p, rng()).Start(boot))); m.HostName() != "web-0" {
+		t.Errorf("host name %q", m.HostName())
+	}
+}
+
+func TestClasslessRoutesAreAskedForBeforeOthers(t *testing.T) {
+	asked := string(dhcp4.DefaultParameterRequest())
+	for _, code := range []byte{1, 3, 6, 15, 26, 33, 42, 51, 58, 59, 119, 121} {
+		if strings.IndexByte(asked, code) < 0 {
+			t.Errorf("option %d is not asked for", code)
+		}
+	}
+	if i := strings.IndexByte(asked, 121); i > strings.IndexByte(asked, 33) || i > strings.IndexByte(asked, 3) {
+		t.Errorf("%v", []byte(asked))
 	}
 }
 

@@ -1,6 +1,7 @@
 package dhcp4_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/netip"
 	"strings"
@@ -106,10 +107,14 @@ func TestWhatThePodIsToldIsClean(t *testing.T) {
 		with(6, append(b4("192.0.2.53"), append(b4("0.0.0.0"), b4("198.51.100.53")...)...)).
 		with(15, []byte("example.org\x00")).
 		with(119, []byte("\x03lan\x07example\x00\x05e\nvil\x00\x01x\xc0\x04")).
-		with(26, []byte{0x05, 0xdc})
+		with(26, []byte{0x05, 0xdc}).
+		with(42, append(b4("192.0.2.123"), b4("127.0.0.1")...))
 	l, _ := bound(t, opts).Lease()
 	if len(l.DNS) != 2 || l.DNS[1] != netip.MustParseAddr("198.51.100.53") {
 		t.Errorf("DNS %v", l.DNS)
+	}
+	if len(l.NTP) != 1 || l.NTP[0] != netip.MustParseAddr("192.0.2.123") {
+		t.Errorf("NTP %v", l.NTP)
 	}
 	if l.Domain != "example.org" || strings.Join(l.Search, " ") != "lan.example x.example" || l.MTU != 1500 {
 		t.Errorf("domain %q, search %q, MTU %d", l.Domain, l.Search, l.MTU)
@@ -117,6 +122,39 @@ func TestWhatThePodIsToldIsClean(t *testing.T) {
 	l, _ = bound(t, opts.with(15, []byte("a b\nnameserver 6.6.6.6")).with(26, []byte{0, 67}).with(119, []byte{5, 'a'})).Lease()
 	if l.Domain != "" || l.MTU != 0 || l.Search != nil {
 		t.Errorf("domain %q, search %q, MTU %d", l.Domain, l.Search, l.MTU)
+	}
+}
+
+func TestNameServersAndTimeServersAreBounded(t *testing.T) {
+	l, _ := bound(t, generous().with(6, bytes.Repeat(b4("192.0.2.53"), 300)).with(42, bytes.Repeat(b4("192.0.2.53"), 300))).Lease()
+	if len(l.DNS) != 32 || len(l.NTP) != 32 {
+		t.Errorf("%d name servers, %d time servers", len(l.DNS), len(l.NTP))
+	}
+}
+
+func TestSearchLists(t *testing.T) {
+	long := strings.Repeat("\x3f"+strings.Repeat("x", 63), 4)
+	for name, tc := range map[string]struct{ raw, want string }{
+		"of RFC 3397":                {"\x03eng\x05apple\x03com\x00\x09marketing\xc0\x04", "eng.apple.com marketing.apple.com"},
+		"a pointer to a pointer":     {"\x01a\x00\x01b\xc0\x00\x01c\xc0\x03", "a b.a c.b.a"},
+		"a pointer alone":            {"\x01a\x00\xc0\x00", "a a"},
+		"a pointer to itself":        {"\x01a\x00\xc0\x03", "a"},
+		"a pointer ahead":            {"\x01a\x00\xc0\x05\x01b\x00", "a"},
+		"a circle":                   {"\x01a\xc0\x00", ""},
+		"a pointer cut off":          {"\x01a\x00\xc0", "a"},
+		"a label cut off":            {"\x01a\x00\x05b", "a"},
+		"a label type that is none":  {"\x01a\x00\x41b\x00", "a"},
+		"the last without its end":   {"\x01a\x00\x01b", "a b"},
+		"a name that is too long":    {long + "\x00\x01a\x00", ""},
+		"an empty name":              {"\x00\x01a\x00", "a"},
+		"never more than 32 of them": {strings.Repeat("\x01a\x00", 100), strings.TrimSuffix(strings.Repeat("a ", 32), " ")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, _ := bound(t, generous().with(119, []byte(tc.raw))).Lease()
+			if got := strings.Join(l.Search, " "); got != tc.want {
+				t.Errorf("%q, %q wanted", got, tc.want)
+			}
+		})
 	}
 }
 
@@ -133,7 +171,7 @@ func TestTheMaskDefaultsToTheClass(t *testing.T) {
 
 func TestALeaseSurvivesItsFile(t *testing.T) {
 	for _, c := range []*dhcp4.Client{
-		bound(t, generous().with(6, b4("192.0.2.53")).with(119, []byte("\x01a\x00"))),
+		bound(t, generous().with(6, b4("192.0.2.53")).with(42, b4("192.0.2.123")).with(119, []byte("\x01a\x00"))),
 		bound(t, generous().with(51, []byte{0xff, 0xff, 0xff, 0xff}).with(3, nil)),
 	} {
 		want, _ := c.Lease()
