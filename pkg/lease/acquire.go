@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -73,13 +74,18 @@ func (k *Keeper) replace(old *entry, req leaseapi.Request, w *waiter) {
 func (k *Keeper) newEntry(key leaseapi.Key, req leaseapi.Request) *entry {
 	mac, _ := dhcp4.ParseMAC(req.MAC) // checked by who calls
 	e := &entry{key: key, req: req, who: client{id: string(req.ClientID), mac: mac}, index: -1}
+	e.retry = dhcp4.Never
 	e.client = dhcp4.New(k.params(e), k.rng)
 	e.segment = k.segmentOf(req)
 	return e
 }
 
 func (k *Keeper) params(e *entry) dhcp4.Params {
-	p := dhcp4.Params{MAC: e.who.mac, ClientID: e.req.ClientID, ParameterRequest: e.req.ParameterRequest, Send: map[uint8][]byte{}}
+	p := dhcp4.Params{
+		MAC: e.who.mac, ClientID: e.req.ClientID, ParameterRequest: e.req.ParameterRequest, Send: map[uint8][]byte{},
+		AnyAddress: e.req.WhenLost == leaseapi.Replace, RapidCommit: e.req.RapidCommit, Servers: e.req.Servers,
+		Acceptable: func(addr netip.Addr) error { return k.acceptable(e, addr) },
+	}
 	for code, value := range e.req.Send {
 		p.Send[code] = value
 	}
@@ -92,8 +98,9 @@ func (k *Keeper) begin(key leaseapi.Key, req leaseapi.Request, w *waiter) {
 	e.waiters, e.fresh = []*waiter{w}, true
 	k.timing(e)
 	k.leases[key], k.clients[e.who] = e, e
+	k.enlist(e)
 	e.segment.enter(e, adds)
-	k.due.set(e)
+	k.set(e)
 }
 
 // grace is what an ADD may take beyond podland's part of its budget.

@@ -74,7 +74,7 @@ func TestSameKeyAgainGetsTheSameLease(t *testing.T) {
 func TestConcurrentAcquiresJoinOneExchange(t *testing.T) {
 	on(t, func(n *node) {
 		n.set(func() { n.delay = time.Second })
-		var all []*asked
+		var all []*waiting
 		for range 4 {
 			all = append(all, n.ask(n.Context(), key(1), pod(1)))
 		}

@@ -6,6 +6,10 @@ import (
 	"github.com/podlan/podlan/pkg/dhcp4"
 )
 
+// reserveTime is how long a lease is kept after a reboot for its client to come
+// again: its Pod is gone, and shall have the same address in its next sandbox.
+const reserveTime = 10 * time.Minute
+
 // adopt makes an entry of a file. Whether its Pod is still there, Confirm
 // tells; what ran out meanwhile is lost in Run's first turn, and asked for
 // again once its Pod is known to be there.
@@ -16,8 +20,9 @@ func (k *Keeper) adopt(s stored, now time.Duration) {
 		return
 	}
 	l := s.Lease
-	if s.BootID != k.cfg.BootID {
-		l = sinceBoot(l, now, wall().Sub(s.AcquiredAt))
+	rebooted := s.BootID != k.cfg.BootID
+	if rebooted {
+		l = sinceBoot(l, now, k.cfg.Wall().Sub(s.AcquiredAt))
 	}
 	e.files = append(e.files, s.Key)
 	e.stage, e.lastLease, e.confirmBy, e.unsure = pending, l, now, true
@@ -28,10 +33,13 @@ func (k *Keeper) adopt(s stored, now time.Duration) {
 	case s.Owed:
 		e.stage, e.owed, e.dues, e.retry = releasing, true, l, dhcp4.Never
 		e.segment.enter(e, releases)
+	case rebooted:
+		e.stage, e.confirmBy = reserved, min(now+reserveTime, l.Expiry)
 	}
 	e.client = dhcp4.Adopt(k.params(e), k.rng, l)
 	k.leases[e.key], k.clients[e.who] = e, e
-	k.due.set(e)
+	k.enlist(e)
+	k.set(e)
 }
 
 // sinceBoot brings a lease of another boot, acquired that long ago, onto this

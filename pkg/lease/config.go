@@ -76,6 +76,9 @@ type Config struct {
 	Changed  func(leaseapi.Lease)
 	Observer Observer
 	Log      *slog.Logger
+	// Wall is the wall clock: for people, and for the age of a lease of another
+	// boot, since nothing else outlives one. Default: the system's.
+	Wall func() time.Time
 	// Now is the time since boot, BootID the boot. Default: the kernel's.
 	Now    func() time.Duration
 	BootID string
@@ -98,6 +101,9 @@ func (c *Config) complete() error {
 	if c.Changed == nil {
 		c.Changed = func(leaseapi.Lease) {}
 	}
+	if c.Wall == nil {
+		c.Wall = time.Now //nolint:forbidigo // see there
+	}
 	if c.Now == nil {
 		c.Now = boottime.Now
 	}
@@ -107,10 +113,4 @@ func (c *Config) complete() error {
 	var err error
 	c.BootID, err = boottime.BootID()
 	return err
-}
-
-// wall is the wall clock, for people, and for the age of a lease of another
-// boot: nothing else outlives one.
-func wall() time.Time {
-	return time.Now() //nolint:forbidigo // see above
 }

@@ -25,10 +25,12 @@ type stage int
 
 const (
 	acquiring stage = iota
-	storing         // granted, on its way to the disk
+	storing         // granted, on its way to the disk, or being probed
 	pending         // stored, not yet confirmed
 	held
 	lost
+	returning // lost, granted again, being probed
+	reserved  // of another boot: kept for its client for a while
 	releasing // to be given back; DEL has been answered or will be
 )
 
@@ -42,6 +44,9 @@ type entry struct {
 	reason string // of a loss
 	// lastLease is what was held, for a loss and for giving back.
 	lastLease dhcp4.Lease
+	// former is what is asked for first (INIT-REBOOT), until it is granted or
+	// refused.
+	former dhcp4.Lease
 	// tenure counts Acquires: a verdict or a write about a former one is void.
 	tenure int
 	files  []leaseapi.Key // under which a file may lie; its own is the last
@@ -52,13 +57,16 @@ type entry struct {
 	fresh   bool          // no Acquire has been answered with this lease so far
 
 	// unsure: whether its ADD finished is not known. confirmBy is when Confirm
-	// is asked (again); judging: it is being asked.
+	// is asked (again), or what is reserved given back; judging: it is being
+	// asked.
 	unsure    bool
 	confirmBy time.Duration
 	judging   bool
 
 	wayOut
 	giving
+	watching
+	counted
 	gone  bool // out of all maps; its RELEASE may be sent again
 	index int  // in the schedule, -1 if not
 	at    time.Duration
@@ -76,6 +84,8 @@ type wayOut struct {
 	listen time.Duration
 	flight flight
 	out    *dhcp4.Datagram // what goes out when its turn comes, if not what the client says then
+	again  time.Duration   // when what could not be sent is tried again; 0: it was sent
+	fails  int             // how often it could not, in a row
 	seen   int             // replies to our transactions
 	claims []claim
 	server dhcp4.MAC // of the last OFFER
@@ -130,6 +140,12 @@ func (e *entry) expired(now time.Duration) bool {
 // muted: what was lost is not asked for on behalf of a Pod that may not exist.
 func (e *entry) muted() bool { return e.stage == lost && e.unsure }
 
+// awaited: an Acquire waits for the server, or for a verdict on the address.
+func (e *entry) awaited() bool { return e.stage == acquiring || e.stage == storing && e.onDisk }
+
+// resends: a message that could not be sent waits to be tried again.
+func (e *entry) resends() bool { return e.again != 0 && e.out != nil && !e.queued && !e.muted() }
+
 // judgeable: Confirm has to be asked some time.
 func (e *entry) judgeable() bool {
 	return e.unsure && !e.judging && (e.stage == pending || e.stage == lost)
@@ -137,8 +153,12 @@ func (e *entry) judgeable() bool {
 
 // deadline is when the entry is due next.
 func (e *entry) deadline() time.Duration {
-	if e.stage == releasing {
+	switch e.stage {
+	case releasing:
 		return e.retry
+	case reserved:
+		return e.confirmBy
+	default:
 	}
 	at := dhcp4.Never
 	if !e.queued && !e.muted() {
@@ -147,8 +167,14 @@ func (e *entry) deadline() time.Duration {
 	if l, ok := e.client.Lease(); ok && !e.muted() {
 		at = min(at, l.Expiry) // however long the queue is
 	}
-	if e.stage == acquiring {
+	if e.awaited() {
 		at = min(at, e.giveUp)
+	}
+	if e.detector != nil && e.said != e.detector {
+		at = min(at, e.detector.Deadline())
+	}
+	if e.resends() {
+		at = min(at, e.again)
 	}
 	if e.judgeable() {
 		at = min(at, e.confirmBy)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/podlan/podlan/pkg/dhcp4"
+	"github.com/podlan/podlan/pkg/fault"
 )
 
 // wake does what an entry is due for.
@@ -12,7 +13,11 @@ func (k *Keeper) wake(e *entry, now time.Duration) {
 	case e.stage == releasing:
 		k.giveAgain(e)
 		return
-	case e.stage == acquiring && now >= e.giveUp:
+	case e.stage == reserved:
+		k.cfg.Log.Info("nobody came for a lease of before the reboot, giving it back", "key", e.key.String())
+		k.giveBack(e, nil)
+		return
+	case e.awaited() && now >= e.giveUp:
 		k.fail(e, k.noAnswer(e, now))
 		return
 	case e.judgeable() && now >= e.confirmBy:
@@ -25,10 +30,17 @@ func (k *Keeper) wake(e *entry, now time.Duration) {
 	if e.conn != nil && now >= e.listen {
 		k.land(e, now)
 	}
+	if e.resends() && now >= e.again {
+		e.again = 0
+		e.segment.enter(e, e.lane(now))
+	}
+	if e.detector != nil && now >= e.detector.Deadline() {
+		e.ear.enter(e)
+	}
 	if !e.muted() && (e.expired(now) || !e.queued && e.client.Deadline() <= now) {
 		k.ask(e, now)
 	}
-	k.due.set(e)
+	k.set(e)
 }
 
 // ask has the client go on: at once if the lease is over, else when the segment
@@ -42,14 +54,14 @@ func (k *Keeper) ask(e *entry, now time.Duration) {
 		k.apply(e, e.client.Tick(now), now)
 		return
 	}
-	e.segment.enter(e, e.lane())
+	e.segment.enter(e, e.lane(now))
 }
 
 // lane is what the entry's next exchange waits in.
-func (e *entry) lane() lane {
-	_, bound := e.client.Lease()
+func (e *entry) lane(now time.Duration) lane {
+	l, bound := e.client.Lease()
 	switch {
-	case e.stage == lost:
+	case e.stage == lost, bound && now < l.T1: // it is only verified
 		return background
 	case bound:
 		return renewals
@@ -66,12 +78,15 @@ func (k *Keeper) pump(s *segment, now time.Duration) time.Duration {
 		if at > now {
 			return min(at, k.closeIdle(s, now))
 		}
-		e := s.take(l)
-		if l == releases || l == repeats {
-			k.sendRelease(e, now)
-			continue
+		p := s.take(l)
+		switch l {
+		case declines:
+			k.shot(p)
+		case releases, repeats:
+			k.sendRelease(p.entry, now)
+		default:
+			k.goOn(p.entry, now)
 		}
-		k.goOn(e, now)
 	}
 }
 
@@ -97,10 +112,17 @@ func (k *Keeper) goOn(e *entry, now time.Duration) {
 
 // advance has the client begin, or go on.
 func (e *entry) advance(now time.Duration) dhcp4.Output {
-	if e.client.State() == dhcp4.Init && e.client.Deadline() == dhcp4.Never {
+	if e.client.State() != dhcp4.Init || e.client.Deadline() != dhcp4.Never {
+		return e.client.Tick(now)
+	}
+	if !e.former.Address.IsValid() {
 		return e.client.Start(now)
 	}
-	return e.client.Tick(now)
+	out := e.client.Reboot(now, e.former)
+	if e.stage != lost {
+		e.client.TakeAny() // a new sandbox can have another
+	}
+	return out
 }
 
 // apply carries out what the client wants: within an exchange next, else when
@@ -129,6 +151,7 @@ func (k *Keeper) became(e *entry, out dhcp4.Output, now time.Duration) {
 	case dhcp4.Granted:
 		k.granted(e, now)
 	case dhcp4.Extended:
+		fault.Point("lease.renewed")
 		e.lastLease, _ = e.client.Lease()
 		k.cfg.Observer.Extended()
 		k.save(e, nil)
@@ -153,5 +176,5 @@ func (k *Keeper) settle(e *entry, now time.Duration) {
 	if !e.client.Waiting() || e.muted() {
 		k.land(e, now)
 	}
-	k.due.set(e)
+	k.set(e)
 }

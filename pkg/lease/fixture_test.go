@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,8 @@ type node struct {
 	dir    string
 	bootID string
 	booted time.Time
+	slept  atomic.Int64 // the boot-time clock has run on by so much, and no timer
+	step   atomic.Int64 // the wall clock was set by so much
 
 	mu      sync.Mutex
 	verdict lease.Verdict
@@ -49,7 +52,8 @@ func (n *node) config() lease.Config {
 	booted := n.booted
 	return lease.Config{
 		Dir: n.dir, Wire: n.lan, BootID: n.bootID,
-		Now: func() time.Duration { return time.Since(booted) },
+		Now:  func() time.Duration { return time.Since(booted) + time.Duration(n.slept.Load()) },
+		Wall: func() time.Time { return time.Now().Add(time.Duration(n.step.Load())) },
 		Confirm: func(h lease.Held) lease.Verdict {
 			n.mu.Lock()
 			defer n.mu.Unlock()
@@ -90,6 +94,7 @@ func (n *node) startWith(cfg lease.Config) {
 		if open := n.opened(); open != 0 {
 			n.Errorf("%d sockets are open after the keeper's end", open)
 		}
+		n.wantListening(0)
 		n.stop = func() {}
 	}
 	synctest.Wait()
@@ -226,16 +231,16 @@ func wantCode(tb testing.TB, err error, want leaseapi.Code) {
 	}
 }
 
-// asked is an Acquire under way.
-type asked struct {
+// waiting is an Acquire under way.
+type waiting struct {
 	lease leaseapi.Lease
 	err   error
 	done  chan struct{}
 }
 
 // ask begins an Acquire and returns once it is waiting.
-func (n *node) ask(ctx context.Context, k leaseapi.Key, r leaseapi.Request) *asked {
-	a := &asked{done: make(chan struct{})}
+func (n *node) ask(ctx context.Context, k leaseapi.Key, r leaseapi.Request) *waiting {
+	a := &waiting{done: make(chan struct{})}
 	go func() {
 		defer close(a.done)
 		a.lease, a.err = n.keeper.Acquire(ctx, k, r)

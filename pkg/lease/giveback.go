@@ -7,6 +7,7 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 
 	"github.com/podlan/podlan/pkg/dhcp4"
+	"github.com/podlan/podlan/pkg/fault"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/wire"
 )
@@ -40,7 +41,7 @@ func (k *Keeper) giveBack(e *entry, done func(error)) {
 	e.stage, e.retry, e.tries, e.message = releasing, dhcp4.Never, 0, nil
 	k.listenLate(e, now)
 	e.segment.enter(e, releases)
-	k.due.set(e)
+	k.set(e)
 }
 
 // owes returns what the server holds for the client, or may hold: the lease, or
@@ -54,7 +55,7 @@ func (e *entry) owes(now time.Duration) dhcp4.Lease {
 		l.Expiry = now + lateTime
 		return l
 	}
-	return dhcp4.Lease{}
+	return e.former // of before a reboot; nothing else
 }
 
 // giveAgain queues a release whose time to be tried, or repeated, has come.
@@ -65,7 +66,7 @@ func (k *Keeper) giveAgain(e *entry) {
 		return
 	}
 	e.segment.enter(e, releases)
-	k.due.set(e)
+	k.set(e)
 }
 
 // sendRelease sends what is due: on an uplink at once, else off Run's
@@ -79,6 +80,7 @@ func (k *Keeper) sendRelease(e *entry, now time.Duration) {
 		return
 	}
 	d := *e.message
+	fault.Point("lease.release.before")
 	e.sending = true
 	if e.req.Transport == leaseapi.FromUplink {
 		k.releaseSent(e, k.sendFrom(e, d))
@@ -152,6 +154,7 @@ func (k *Keeper) releaseSent(e *entry, err error) {
 		}
 		return
 	}
+	fault.Point("lease.release.sent")
 	k.cfg.Observer.Sent(dhcpv4.MessageTypeRelease.String())
 	if !e.gone {
 		k.cfg.Observer.Released()
@@ -161,7 +164,7 @@ func (k *Keeper) releaseSent(e *entry, err error) {
 	pauses := pauses(e.req.Transport)
 	if e.sent++; e.sent <= len(pauses) {
 		e.retry = k.cfg.Now() + pauses[e.sent-1]
-		k.due.set(e)
+		k.set(e)
 	}
 }
 
@@ -179,7 +182,7 @@ func pauses(t leaseapi.Transport) []time.Duration {
 func (k *Keeper) releaseFailed(e *entry, err error) {
 	e.retry = min(e.dues.Expiry, k.cfg.Now()+min(lastRetry, firstRetry<<min(e.tries, 8)))
 	e.tries++
-	k.due.set(e)
+	k.set(e)
 	if e.owed || len(e.files) == 0 || e.reason != "" {
 		k.over(e, err)
 		return
@@ -201,6 +204,8 @@ func (k *Keeper) finish(e *entry) {
 	if k.clients[e.who] == e {
 		delete(k.clients, e.who)
 	}
+	k.follow(e)
+	k.formers = append(k.formers, former{entry: e, until: k.cfg.Now() + formerTime})
 	k.eraseAll(e, func() { k.over(e, nil) })
 }
 

@@ -176,7 +176,7 @@ func TestLateOffer(t *testing.T) {
 			n.terms = 0xffffffff * time.Second
 			n.slow[discover] = 6 * time.Second
 		})
-		var all []*asked
+		var all []*waiting
 		for i := range 40 {
 			r := pod(i)
 			r.BudgetMS = 120_000
@@ -236,7 +236,7 @@ func TestDeadSocketIsReplaced(t *testing.T) {
 	})
 }
 
-func (n *node) acquireAfter(a *asked) {
+func (n *node) acquireAfter(a *waiting) {
 	n.Helper()
 	<-a.done
 	if a.err != nil {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"github.com/podlan/podlan/pkg/dhcp4"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/statefile"
 )
@@ -34,7 +35,11 @@ type Keeper struct {
 	flights  map[flight]*entry
 	due      schedule
 	segments map[string]*segment
+	ears     map[string]*ear // by link
+	homes    map[home]*entry
+	macs     map[dhcp4.MAC]int // ours, and those of a moment ago
 	lates    []late
+	formers  []former
 	ending   bool
 }
 
@@ -72,6 +77,9 @@ func New(cfg Config) (*Keeper, error) {
 		clients:  map[client]*entry{},
 		flights:  map[flight]*entry{},
 		segments: map[string]*segment{},
+		ears:     map[string]*ear{},
+		homes:    map[home]*entry{},
+		macs:     map[dhcp4.MAC]int{},
 	}
 	if err := k.load(); err != nil {
 		lock.Release()

@@ -14,8 +14,12 @@ import (
 // opening one changes the NIC's promiscuity, and ADDs come in crowds.
 const linger = time.Second
 
-// heard is a message from a socket.
-type heard struct{ message wire.Message }
+// heard is a message from a socket: ARP if it has an ear.
+type heard struct {
+	message wire.Message
+	ear     *ear
+	arp     wire.ARP
+}
 
 // link is an open socket: a segment's, shared, or one entry's own in its Pod.
 type link struct {
@@ -131,6 +135,11 @@ func (k *Keeper) hangUp() {
 	for _, s := range k.segments {
 		if s.conn != nil {
 			_ = s.conn.conn.Close()
+		}
+	}
+	for _, r := range k.ears {
+		if r.conn != nil {
+			_ = r.conn.Close()
 		}
 	}
 }

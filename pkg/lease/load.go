@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ func (k *Keeper) load() error {
 		return fmt.Errorf("%s: %d leases are of a newer podland's format; this one reads up to version %d", k.cfg.Dir, newer, formatVersion)
 	}
 	// The latest owner of a client first: it has it.
-	slices.SortFunc(all, func(a, b stored) int { return b.OwnedAt.Compare(a.OwnedAt) })
+	slices.SortFunc(all, func(a, b stored) int { return b.later(a, k.cfg.BootID) })
 	for _, s := range all {
 		k.adopt(s, k.cfg.Now())
 	}
@@ -52,6 +53,20 @@ func (k *Keeper) load() error {
 		k.cfg.Observer.Readopted(n)
 	}
 	return nil
+}
+
+// later compares when the files were written. The wall clock may be set; within
+// this boot there is a better one.
+func (s stored) later(o stored, bootID string) int {
+	switch mine, its := s.BootID == bootID, o.BootID == bootID; {
+	case mine && its:
+		return cmp.Compare(s.Owned, o.Owned)
+	case mine:
+		return 1
+	case its:
+		return -1
+	}
+	return s.OwnedAt.Compare(o.OwnedAt)
 }
 
 // century bounds times in files: sums of two are still no overflow.
@@ -81,7 +96,7 @@ func decodeStored(data []byte) (stored, error) {
 		return s, fmt.Errorf("version %d", s.Version)
 	case s.Key.Network == "" || s.Key.ContainerID == "" || s.Key.IfName == "":
 		return s, fmt.Errorf("key %q is not whole", s.Key)
-	case !l.Address.IsValid() || !l.Address.Addr().Is4() || !l.Server.Is4():
+	case !l.Address.IsValid() || !l.Address.Addr().Is4() || !l.Server.Is4() && (s.Lost == "" || l.Server.IsValid()):
 		return s, fmt.Errorf("address %s of server %s", l.Address, l.Server)
 	case s.Request.Transport != leaseapi.FromUplink && s.Request.Transport != leaseapi.FromPod:
 		return s, fmt.Errorf("transport %q", s.Request.Transport)

@@ -9,6 +9,12 @@ import (
 
 // noAnswer tells what was sent, what was seen, and what to check.
 func (k *Keeper) noAnswer(e *entry, now time.Duration) error {
+	if e.stage == storing {
+		return &leaseapi.Error{
+			Code: leaseapi.CodeTryAgainLater, Msg: fmt.Sprintf("%s was granted too late to be probed in time", e.lastLease.Address.Addr()),
+			Details: "`conflict: wait` takes 4 to 7 s (RFC 5227) after the server's answer",
+		}
+	}
 	c := e.client.Counts()
 	where := e.req.Uplink
 	if e.req.Transport == leaseapi.FromPod {
@@ -27,6 +33,9 @@ func (k *Keeper) noAnswer(e *entry, now time.Duration) error {
 	}
 	took := (now - e.began).Round(time.Second)
 	msg := fmt.Sprintf("no %s on %s in %s: %s%s, %d frames for %s", wanted, where, took, sent, k.carrier(e), e.seen, e.req.MAC)
+	if e.declined != "" {
+		msg += ", " + e.declined
+	}
 	if c.NAKs > 0 {
 		msg += fmt.Sprintf(", %d DHCPNAK, the last: %s", c.NAKs, c.NAK)
 	}

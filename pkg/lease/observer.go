@@ -18,6 +18,10 @@ type Observer interface {
 	Lost()
 	Released()
 	Readopted(n int)
+	// Conflict counts addresses that somebody else turned out to have, Deaf
+	// failures to open a link's ARP, without which none is seen.
+	Conflict()
+	Deaf()
 }
 
 // nobody observes nothing.
@@ -32,3 +36,5 @@ func (nobody) Extended()              {}
 func (nobody) Lost()                  {}
 func (nobody) Released()              {}
 func (nobody) Readopted(int)          {}
+func (nobody) Conflict()              {}
+func (nobody) Deaf()                  {}

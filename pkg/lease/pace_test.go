@@ -23,13 +23,13 @@ func (n *node) wantPace() {
 	}
 }
 
-func (n *node) crowd(from, to int) []*asked {
+func (n *node) crowd(from, to int) []*waiting {
 	n.Helper()
-	var all []*asked
+	var all []*waiting
 	for i := from; i < to; i++ {
 		r := pod(i)
 		r.BudgetMS = 60_000
-		a := &asked{done: make(chan struct{})}
+		a := &waiting{done: make(chan struct{})}
 		all = append(all, a)
 		go func() {
 			defer close(a.done)
@@ -39,7 +39,7 @@ func (n *node) crowd(from, to int) []*asked {
 	return all
 }
 
-func (n *node) wantAll(all []*asked) {
+func (n *node) wantAll(all []*waiting) {
 	n.Helper()
 	failed := 0
 	for _, a := range all {

@@ -109,30 +109,6 @@ func TestLostLeaseAcrossARestart(t *testing.T) {
 	})
 }
 
-// Another boot has another clock; the lease is as old as the wall clock says.
-func TestAnotherBoot(t *testing.T) {
-	on(t, func(n *node) {
-		first := n.hold(key(1), pod(1))
-		n.stop()
-		n.pass(10 * time.Minute)
-		n.bootID, n.booted = "boot-2", time.Now().Add(-time.Minute)
-		n.start()
-		l, _ := n.keeper.Get(key(1))
-		if l.ExpiresAt.Sub(first.ExpiresAt).Abs() > time.Second || l.RenewAt.Sub(first.RenewAt).Abs() > time.Second {
-			n.Errorf("%+v, before %+v", l, first)
-		}
-		n.pass(24 * time.Minute)
-		n.wantSent(request, 2)
-		n.stop()
-		n.judge(lease.Refuted)
-		n.bootID, n.booted = "boot-3", time.Now()
-		n.start()
-		n.pass(time.Second)
-		n.wantActive(0)
-		n.wantFile(key(1), false)
-	})
-}
-
 func TestTwoKeepersOnOneFolder(t *testing.T) {
 	on(t, func(n *node) {
 		if _, err := lease.New(n.config()); !errors.Is(err, lease.ErrInUse) {
@@ -239,9 +215,9 @@ func TestStopWhileStoring(t *testing.T) {
 		on(t, func(n *node) {
 			ctx, cancel := context.WithCancel(n.Context())
 			defer cancel()
-			var all []*asked
+			var all []*waiting
 			for i := range 50 {
-				a := &asked{done: make(chan struct{})}
+				a := &waiting{done: make(chan struct{})}
 				all = append(all, a)
 				go func() {
 					defer close(a.done)

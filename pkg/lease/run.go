@@ -38,7 +38,10 @@ func (k *Keeper) turn() time.Duration {
 	for e := k.due.pop(now); e != nil; e = k.due.pop(now) {
 		k.wake(e, now)
 	}
-	next := min(now+longestSleep, k.endLates(now))
+	next := min(now+longestSleep, k.endLates(now), k.endFormers(now))
+	for _, r := range k.ears {
+		next = min(next, k.speak(r, now))
+	}
 	for _, s := range k.segments {
 		next = min(next, k.pump(s, now))
 	}

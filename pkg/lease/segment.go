@@ -5,6 +5,7 @@ import (
 
 	"github.com/podlan/podlan/pkg/dhcp4"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/wire"
 )
 
 // What a segment bears. 1,000 clients at once took dnsmasq 64 s unpaced and
@@ -21,6 +22,7 @@ type lane int
 
 const (
 	answers    lane = iota // the next message of an exchange in flight
+	declines               // nothing answers them
 	releases               // nothing answers them, so they need no room
 	renewals               // of what Pods use
 	adds                   // for which Pods wait
@@ -30,10 +32,12 @@ const (
 	lanes
 )
 
-// place is an entry's in a lane. It counts while the entry bears its ticket.
+// place is an entry's in a lane. It counts while the entry bears its ticket; one
+// with a message of its own does so always, and is no place of the entry's.
 type place struct {
 	entry  *entry
 	ticket int
+	shot   *wire.Datagram
 }
 
 // segment is what the clients of one uplink, or one bridge, share.
@@ -41,7 +45,7 @@ type segment struct {
 	uplink, bridge string
 	window, flying int
 	queues         [lanes][]place
-	packets        bucket
+	packets        pacer
 	releases       bucket
 	conn           *link         // the uplink's, open while anything is in flight
 	closeAt        time.Duration // when an idle conn is closed
@@ -58,7 +62,7 @@ func (k *Keeper) segmentOf(req leaseapi.Request) *segment {
 		now := k.cfg.Now()
 		s = &segment{
 			uplink: req.Uplink, bridge: req.Bridge, window: firstWindow,
-			packets: newBucket(packetRate, now), releases: newBucket(releaseRate, now),
+			packets: newPacer(now), releases: newBucket(releaseRate, now),
 		}
 		k.segments[name] = s
 	}
@@ -78,6 +82,11 @@ func (s *segment) enter(e *entry, l lane) {
 	}
 	e.queued = true
 	s.queues[l] = append(s.queues[l], place{entry: e, ticket: e.ticket})
+}
+
+// shoot queues a message that nobody answers.
+func (s *segment) shoot(e *entry, d wire.Datagram) {
+	s.queues[declines] = append(s.queues[declines], place{entry: e, shot: &d})
 }
 
 // leave gives up the entry's place.
@@ -100,7 +109,7 @@ func (s *segment) ready(now time.Duration) (lane, time.Duration) {
 			if at = min(at, max(packet, s.releases.ready(now))); at <= now {
 				return l, now
 			}
-		case l == answers || s.flying < s.window:
+		case l == answers || l == declines || s.flying < s.window:
 			return l, min(at, packet)
 		}
 	}
@@ -110,7 +119,7 @@ func (s *segment) ready(now time.Duration) (lane, time.Duration) {
 // empty tells whether nobody waits in the lane, and throws away given-up places.
 func (s *segment) empty(l lane) bool {
 	q := s.queues[l]
-	for len(q) > 0 && q[0].ticket != q[0].entry.ticket {
+	for len(q) > 0 && q[0].shot == nil && q[0].ticket != q[0].entry.ticket {
 		q[0] = place{}
 		q = q[1:]
 	}
@@ -119,14 +128,16 @@ func (s *segment) empty(l lane) bool {
 }
 
 // take takes the lane's first out, and the token for its packet.
-func (s *segment) take(l lane) *entry {
-	e := s.queues[l][0].entry
+func (s *segment) take(l lane) place {
+	p := s.queues[l][0]
 	s.queues[l][0] = place{}
 	s.queues[l] = s.queues[l][1:]
-	s.leave(e)
+	if p.shot == nil {
+		s.leave(p.entry)
+	}
 	s.packets.spend()
 	if l == releases || l == repeats {
 		s.releases.spend()
 	}
-	return e
+	return p
 }

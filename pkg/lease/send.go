@@ -1,8 +1,10 @@
 package lease
 
 import (
+	"context"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -19,6 +21,10 @@ const (
 	// silence is how long an unanswered message counts as in flight: as long as
 	// RFC 2131 §4.1 has a client wait before it sends again.
 	silence = 4 * time.Second
+	// firstResend and lastResend are how long a message waits that could not be
+	// sent, where the client does not ask anew before; twice as long each time.
+	firstResend = time.Second
+	lastResend  = 30 * time.Second
 )
 
 // put sends a message within the entry's exchange. An acquisition whose way is
@@ -28,9 +34,15 @@ func (k *Keeper) put(e *entry, d dhcp4.Datagram, now time.Duration) {
 	if err == nil {
 		return
 	}
-	k.cfg.Log.Warn("cannot send", "key", e.key.String(), "error", err)
+	level := slog.LevelDebug
+	if e.fails == 0 {
+		level = slog.LevelWarn
+	}
+	k.cfg.Log.Log(context.Background(), level, "cannot send", "key", e.key.String(), "error", err)
 	if e.stage != acquiring || !missing(err) {
 		e.free()
+		e.out, e.again = &d, now+min(lastResend, firstResend<<min(e.fails, 8))
+		e.fails++
 		return
 	}
 	k.fail(e, &leaseapi.Error{
@@ -49,6 +61,7 @@ func (k *Keeper) send(e *entry, d dhcp4.Datagram, now time.Duration) error {
 	if err := k.transmit(e, datagram(e, d)); err != nil {
 		return err
 	}
+	e.again, e.fails = 0, 0
 	delete(k.flights, e.flight)
 	e.flight = flight{xid: e.client.XID(), mac: e.who.mac}
 	k.flights[e.flight] = e
@@ -89,6 +102,10 @@ func datagram(e *entry, d dhcp4.Datagram) wire.Datagram {
 
 // hear finds out whom a message is for.
 func (k *Keeper) hear(h heard) {
+	if h.ear != nil {
+		k.hearARP(h.ear, h.arp)
+		return
+	}
 	reply, err := dhcp4.Decode(h.message.Payload)
 	if err != nil {
 		k.cfg.Observer.Malformed()
@@ -119,6 +136,7 @@ func (k *Keeper) handle(e *entry, reply dhcp4.Reply, now time.Duration) {
 	case e.client.State() == before: // it was of no use
 	case reply.Type == dhcpv4.MessageTypeNak:
 		e.unclaim(reply.XID)
+		e.former = dhcp4.Lease{}
 		e.segment.unanswered()
 	case e.slot:
 		e.segment.answered()

@@ -49,9 +49,14 @@ type lan struct {
 	mute     func(dhcpv4.MessageType) bool
 	stranger func(mac string) bool // nobody answers it
 	refuse   bool                  // NAK every REQUEST
+	strict   bool                  // NAK those for another address than it has for the client
 	known    map[string]netip.Addr // by client-id
 	leases   map[netip.Addr]string // active, client-ids
 	slow     map[dhcpv4.MessageType]time.Duration
+	declined map[netip.Addr]bool // granted to nobody any more
+	forget   bool                // what was sent: for long tests
+
+	ether
 }
 
 func newLAN(tb testing.TB) *lan {
@@ -60,6 +65,7 @@ func newLAN(tb testing.TB) *lan {
 		tb: tb, open: map[string]int{}, conns: map[*door]bool{}, openErr: map[string]error{}, carrier: true, inFlight: map[string]bool{},
 		delay: time.Millisecond, terms: time.Hour, known: map[string]netip.Addr{}, leases: map[netip.Addr]string{},
 		mute: func(dhcpv4.MessageType) bool { return false }, slow: map[dhcpv4.MessageType]time.Duration{},
+		declined: map[netip.Addr]bool{}, ether: newEther(),
 	}
 }
 
@@ -173,7 +179,9 @@ func (d *door) Send(dg wire.Datagram) error {
 		l.tb.Errorf("the keeper sent what is no DHCP: %v", err)
 		return nil
 	}
-	l.frames = append(l.frames, frame{Datagram: dg, at: time.Now(), msg: m, from: d.name})
+	if !l.forget {
+		l.frames = append(l.frames, frame{Datagram: dg, at: time.Now(), msg: m, from: d.name})
+	}
 	l.track(m, true)
 	if answer := l.serve(m); answer != nil {
 		time.AfterFunc(l.delay+l.slow[m.MessageType()], func() { l.deliver(answer) })
@@ -184,7 +192,7 @@ func (d *door) Send(dg wire.Datagram) error {
 // track counts the exchanges in flight as the server sees them.
 func (l *lan) track(m *dhcpv4.DHCPv4, begins bool) {
 	switch {
-	case m.MessageType() == dhcpv4.MessageTypeRelease:
+	case m.MessageType() == dhcpv4.MessageTypeRelease || m.MessageType() == decline:
 	case begins:
 		l.inFlight[m.ClientHWAddr.String()] = true
 		l.most = max(l.most, len(l.inFlight))
@@ -217,13 +225,15 @@ func (l *lan) serve(m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 	}
 	switch m.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
-		if !l.known[id].IsValid() {
-			n := len(l.known) + 10
+		if !l.known[id].IsValid() || l.declined[l.known[id]] {
+			n := len(l.known) + len(l.declined) + 10
 			l.known[id] = netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})
 		}
 		return l.reply(m, dhcpv4.MessageTypeOffer, l.known[id])
 	case dhcpv4.MessageTypeRequest:
-		if l.refuse {
+		// One that it does not know, or would give another, it refuses.
+		wrong := !l.known[id].IsValid() || l.declined[l.known[id]] || l.known[id] != asked(m)
+		if l.refuse || l.strict && wrong {
 			return l.reply(m, dhcpv4.MessageTypeNak, netip.IPv4Unspecified())
 		}
 		l.leases[l.known[id]] = id
@@ -233,8 +243,20 @@ func (l *lan) serve(m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 		if l.leases[a] == id {
 			delete(l.leases, a)
 		}
+	case decline:
+		delete(l.leases, asked(m))
+		l.declined[asked(m)] = true
 	}
 	return nil
+}
+
+// asked is the address that a message is about.
+func asked(m *dhcpv4.DHCPv4) netip.Addr {
+	if a, ok := netip.AddrFromSlice(m.Options[uint8(dhcpv4.OptionRequestedIPAddress)]); ok {
+		return a
+	}
+	a, _ := netip.AddrFromSlice(m.ClientIPAddr.To4())
+	return a
 }
 
 func (l *lan) reply(m *dhcpv4.DHCPv4, kind dhcpv4.MessageType, a netip.Addr) *dhcpv4.DHCPv4 {
@@ -284,6 +306,5 @@ const (
 	discover = dhcpv4.MessageTypeDiscover
 	request  = dhcpv4.MessageTypeRequest
 	release  = dhcpv4.MessageTypeRelease
+	decline  = dhcpv4.MessageTypeDecline
 )
-
-func (*lan) ARP(string) (lease.ARPConn, error) { return nil, wire.ErrNoLink }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/podlan/podlan/pkg/dhcp4"
+	"github.com/podlan/podlan/pkg/fault"
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
 
@@ -27,6 +28,8 @@ type stored struct {
 	AcquiredAt time.Time `json:"acquiredAt"`
 	// OwnedAt orders two files of one client, of which a kill left both.
 	OwnedAt time.Time `json:"ownedAt"`
+	// Owned is the same on the boot's clock, which nobody sets.
+	Owned time.Duration `json:"ownedNS,omitempty"`
 }
 
 // save writes the entry's file and then, on Run's goroutine, calls then if it
@@ -35,12 +38,15 @@ func (k *Keeper) save(e *entry, then func(error)) {
 	l, _ := e.terms()
 	s := stored{
 		Version: formatVersion, Key: e.key, Request: e.req, Lease: l, Lost: e.reason, Owed: e.owed, BootID: k.cfg.BootID,
-		AcquiredAt: wall().Add(l.Acquired - k.cfg.Now()), OwnedAt: wall(),
+		AcquiredAt: k.cfg.Wall().Add(l.Acquired - k.cfg.Now()), OwnedAt: k.cfg.Wall(), Owned: k.cfg.Now(),
 	}
 	e.files = append(slices.DeleteFunc(e.files, func(key leaseapi.Key) bool { return key == e.key }), e.key)
 	name, key := e.key.Hash(), e.key.String()
 	k.store.add(name, func() {
 		err := k.dir.Put(name, s)
+		if err == nil {
+			fault.Point("lease.stored")
+		}
 		k.stored(key, err, then)
 	})
 }
@@ -50,6 +56,9 @@ func (k *Keeper) erase(key leaseapi.Key, then func(error)) {
 	name := key.Hash()
 	k.store.add(name, func() {
 		err := k.dir.Delete(name)
+		if err == nil {
+			fault.Point("lease.erased")
+		}
 		k.stored(key.String(), err, then)
 	})
 }

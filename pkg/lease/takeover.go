@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/podlan/podlan/pkg/dhcp4"
+	"github.com/podlan/podlan/pkg/fault"
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
 
@@ -23,6 +24,7 @@ func (k *Keeper) takeOver(e *entry, key leaseapi.Key, req leaseapi.Request, w *w
 		e.out = nil
 	}
 	e.key, e.req, e.segment = key, req, k.segmentOf(req)
+	k.enlist(e)
 	k.leases[key] = e
 	e.waiters = append(e.waiters, w)
 	k.timing(e)
@@ -30,12 +32,12 @@ func (k *Keeper) takeOver(e *entry, key leaseapi.Key, req leaseapi.Request, w *w
 	case e.stage == acquiring && !moved: // joins
 		e.listen = e.giveUp
 	case k.live(e, now):
-		e.stage, e.owed = storing, false
+		e.stage, e.owed, e.onDisk, e.announce = storing, false, false, true
 		k.saveFor(e)
 	default:
 		k.restart(e, now)
 	}
-	k.due.set(e)
+	k.set(e)
 	k.over(e, nil) // of a release that has not been sent
 }
 
@@ -48,7 +50,7 @@ func sameWay(a, b leaseapi.Request) bool {
 // live tells whether there is a lease to be taken over.
 func (k *Keeper) live(e *entry, now time.Duration) bool {
 	l, ok := e.client.Lease()
-	return ok && e.reason == "" && now < l.Expiry
+	return ok && e.reason == "" && e.stage != reserved && now < l.Expiry
 }
 
 // restart asks anew where there is no lease, or none any more: the new sandbox
@@ -56,26 +58,46 @@ func (k *Keeper) live(e *entry, now time.Duration) bool {
 func (k *Keeper) restart(e *entry, now time.Duration) {
 	k.land(e, now)
 	e.segment.leave(e)
+	e.former = dhcp4.Lease{}
+	if l, ok := e.client.Lease(); ok && e.stage == reserved && now < l.Expiry {
+		e.former = l
+	}
 	e.stage, e.reason, e.lastLease, e.fresh, e.out = acquiring, "", dhcp4.Lease{}, true, nil
-	e.owed, e.began = false, now
+	e.owed, e.began, e.declined, e.onDisk = false, now, "", false
 	e.client = dhcp4.New(k.params(e), k.rng)
 	e.segment.enter(e, adds)
 }
 
 // granted stores what the server has granted before anybody is told.
 func (k *Keeper) granted(e *entry, now time.Duration) {
-	e.lastLease, _ = e.client.Lease()
-	e.claims = nil
-	if e.stage == lost {
-		k.cfg.Log.Info("lease is back", "key", e.key.String(), "address", e.lastLease.Address.String())
-		e.stage, e.reason = held, ""
-		k.save(e, nil)
-		k.cfg.Changed(k.view(e))
+	fault.Point("lease.granted")
+	l, _ := e.client.Lease()
+	e.claims, e.former = nil, dhcp4.Lease{}
+	switch {
+	case e.taken != "" && e.addr == l.Address.Addr():
+		k.decline(e, e.taken, now)
+		return
+	case e.stage == lost:
+		e.stage = returning
+		if k.follow(e); !e.probing {
+			k.back(e)
+		}
 		return
 	}
-	e.stage = storing
+	e.lastLease, e.stage, e.onDisk, e.announce = l, storing, false, true
 	k.cfg.Observer.Acquired(now - e.began)
 	k.saveFor(e)
+}
+
+// back ends a loss: nobody else has the address.
+func (k *Keeper) back(e *entry) {
+	l, _ := e.client.Lease()
+	k.cfg.Log.Info("lease is back", "key", e.key.String(), "address", l.Address.String(), "before", e.lastLease.Address.String())
+	e.stage, e.reason, e.lastLease = held, "", l
+	k.save(e, nil)
+	fault.Point("lease.back")
+	k.cfg.Changed(k.view(e))
+	k.tell(e, k.cfg.Now())
 }
 
 // saveFor stores the lease for those who wait for it.
@@ -94,10 +116,17 @@ func (k *Keeper) kept(e *entry, err error) {
 		k.notKept(e, &leaseapi.Error{Code: leaseapi.CodeIO, Msg: "the lease could not be stored: " + err.Error(), Details: "is there room in " + k.cfg.Dir + "?"})
 		return
 	}
-	e.stage, e.fresh = pending, false
+	if e.waits() && e.probing {
+		e.onDisk = true
+		k.set(e)
+		return
+	}
+	e.stage, e.fresh, e.onDisk = pending, false, false
 	k.eraseFormer(e)
-	k.due.set(e)
+	fault.Point("lease.takenover")
+	k.set(e)
 	e.answer(outcome{lease: k.view(e)})
+	fault.Point("lease.answered")
 }
 
 // notKept gives back what was got for this Acquire. A lease that was there
@@ -109,6 +138,6 @@ func (k *Keeper) notKept(e *entry, err error) {
 	}
 	k.cfg.Observer.Failed()
 	e.stage = pending
-	k.due.set(e)
+	k.set(e)
 	e.answer(outcome{err: err})
 }

@@ -104,7 +104,7 @@ func TestTakeOverWithAnotherTransport(t *testing.T) {
 func TestTakeOverInTheQueue(t *testing.T) {
 	on(t, func(n *node) {
 		n.deaf()
-		var all []*asked
+		var all []*waiting
 		for i := range 40 {
 			r := pod(i)
 			r.Uplink = "eth9"

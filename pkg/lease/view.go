@@ -12,9 +12,9 @@ func (e *entry) state() leaseapi.State {
 	switch e.stage {
 	case acquiring, storing:
 		return leaseapi.StateAcquiring
-	case pending:
+	case pending, reserved:
 		return leaseapi.StatePending
-	case lost:
+	case lost, returning:
 		return leaseapi.StateLost
 	case held, releasing:
 	}
@@ -28,17 +28,22 @@ func (e *entry) state() leaseapi.State {
 	}
 }
 
-// view is the entry for the API.
+// view is the entry for the API, as its request wants it.
 func (k *Keeper) view(e *entry) leaseapi.Lease {
 	v := leaseapi.Lease{
 		Key: e.key, State: e.state(), Reason: e.reason, Pod: e.req.Pod,
 		MAC: e.req.MAC, ClientID: e.req.ClientID, Transport: e.req.Transport, Uplink: e.req.Uplink, Bridge: e.req.Bridge,
+		WhenLost: e.req.WhenLost,
+	}
+	if v.WhenLost == "" {
+		v.WhenLost = leaseapi.Withdraw
 	}
 	l, ok := e.terms()
 	if !ok {
 		return v
 	}
 	v.Address, v.Server, v.Router, v.DNS, v.Domain, v.Search, v.MTU = l.Address, l.Server, l.Router, l.DNS, l.Domain, l.Search, l.MTU
+	v.NTP = l.NTP
 	for _, r := range l.Routes {
 		v.Routes = append(v.Routes, leaseapi.Route{Dst: r.Dst, GW: r.GW})
 	}
@@ -46,8 +51,8 @@ func (k *Keeper) view(e *entry) leaseapi.Lease {
 		if t == dhcp4.Never {
 			return time.Time{}
 		}
-		return wall().Add(t - k.cfg.Now()).Round(time.Second)
+		return k.cfg.Wall().Add(t - k.cfg.Now()).Round(time.Second)
 	}
 	v.AcquiredAt, v.RenewAt, v.RebindAt, v.ExpiresAt = at(l.Acquired), at(l.T1), at(l.T2), at(l.Expiry)
-	return v
+	return e.req.Select(v)
 }

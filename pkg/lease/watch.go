@@ -3,6 +3,7 @@ package lease
 import (
 	"time"
 
+	"github.com/podlan/podlan/pkg/fault"
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
 
@@ -42,7 +43,7 @@ func (k *Keeper) judged(e *entry, tenure int, v Verdict) {
 		k.giveBack(e, nil)
 		return
 	}
-	k.due.set(e)
+	k.set(e)
 }
 
 func (k *Keeper) confirm(e *entry) {
@@ -50,17 +51,23 @@ func (k *Keeper) confirm(e *entry) {
 	if e.stage == pending {
 		e.stage = held
 	}
+	if e.announce && e.stage == held {
+		k.tell(e, k.cfg.Now())
+	}
 	if e.out != nil { // held back while nobody knew whom for
 		e.segment.enter(e, background)
 	}
-	k.due.set(e)
+	k.set(e)
 }
 
-// lose: the address must not be used any more. The client goes on asking for
-// the same one.
+// lose: the address must not be used any more. The client goes on asking, for
+// the same one unless the policy is to replace it.
 func (k *Keeper) lose(e *entry, reason string) {
 	k.cfg.Log.Warn("lease lost", "key", e.key.String(), "address", e.lastLease.Address.String(), "reason", reason)
-	k.cfg.Observer.Lost()
+	fault.Point("lease.lost")
+	if e.stage != lost && e.stage != returning {
+		k.cfg.Observer.Lost()
+	}
 	e.answer(outcome{err: &leaseapi.Error{Code: leaseapi.CodeTryAgainLater, Msg: "the lease was lost at once: " + reason}})
 	e.stage, e.reason = lost, reason
 	if e.unsure {

@@ -1,0 +1,199 @@
+package lease
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/podlan/podlan/pkg/acd"
+	"github.com/podlan/podlan/pkg/dhcp4"
+	"github.com/podlan/podlan/pkg/fault"
+	"github.com/podlan/podlan/pkg/leaseapi"
+)
+
+// watching is about another's use of the entry's address (RFC 5227).
+type watching struct {
+	ear      *ear // nil: nothing is watched over
+	addr     netip.Addr
+	detector *acd.Detector
+	said     *acd.Detector // that waits for its turn
+	probing  bool          // there is no verdict yet
+	taken    string        // by whom, of an address that is not granted yet
+	declined string        // the last of this acquisition, and why
+	onDisk   bool          // stored: only the verdict is waited for
+	announce bool          // once it is confirmed
+	home     home          // where it is known to be held
+}
+
+// home is an address on a segment.
+type home struct {
+	link string
+	addr netip.Addr
+}
+
+// set brings what depends on the entry's state in step with it. Whatever
+// changes an entry ends with it.
+func (k *Keeper) set(e *entry) {
+	k.follow(e)
+	k.due.set(e)
+}
+
+// follow has that address watched over that is asked for or held.
+func (k *Keeper) follow(e *entry) {
+	k.settleAt(e, home{link: e.link(), addr: e.holds()})
+	addr := e.watched()
+	if e.ear != nil && (e.addr != addr || e.ear.link != e.link()) {
+		k.unwatch(e)
+	}
+	if e.ear == nil && addr.IsValid() && e.link() != "" {
+		k.watch(e, addr)
+	}
+}
+
+// settleAt notes which of our entries has an address.
+func (k *Keeper) settleAt(e *entry, h home) {
+	if h.link == "" || !h.addr.IsValid() {
+		h = home{}
+	}
+	if e.home == h {
+		return
+	}
+	if k.homes[e.home] == e {
+		delete(k.homes, e.home)
+	}
+	if e.home = h; h != (home{}) {
+		k.homes[h] = e
+	}
+}
+
+// holds returns the leased address that nobody else may have.
+func (e *entry) holds() netip.Addr {
+	if e.gone || e.stage == releasing || e.stage == lost {
+		return netip.Addr{}
+	}
+	l, _ := e.client.Lease()
+	return l.Address.Addr()
+}
+
+// watched returns the address to be watched over, if there is one.
+func (e *entry) watched() netip.Addr {
+	if e.req.Conflict == leaseapi.ConflictOff || e.gone || e.muted() || e.stage == releasing || e.stage == reserved {
+		return netip.Addr{}
+	}
+	if _, ok := e.client.Lease(); ok {
+		return e.holds()
+	}
+	l, ok := e.client.Offered()
+	if !ok || e.req.Conflict == leaseapi.ConflictWait && e.stage != lost {
+		return netip.Addr{}
+	}
+	return l.Address.Addr()
+}
+
+func (k *Keeper) watch(e *entry, addr netip.Addr) {
+	now, r := k.cfg.Now(), k.earOf(e.link())
+	e.ear, e.addr = r, addr
+	r.watchers[addr] = append(r.watchers[addr], e)
+	r.stale = true
+	k.openEar(r, now)
+	unused := e.fresh || e.stage == lost || e.stage == returning
+	if r.conn == nil || !unused {
+		e.detector = acd.Hold(addr, acd.MAC(e.who.mac), k.rng)
+		return
+	}
+	timing := acd.Fast()
+	if e.waits() {
+		timing = acd.RFC()
+	}
+	e.probing, e.detector = true, acd.Probe(addr, acd.MAC(e.who.mac), timing, k.rng, now)
+}
+
+// waits: nobody is told of the address before it has been probed.
+func (e *entry) waits() bool { return e.req.Conflict == leaseapi.ConflictWait && e.fresh }
+
+func (k *Keeper) unwatch(e *entry) {
+	e.ear.unwatched(e, k.cfg.Now())
+	e.ear, e.addr, e.detector, e.said, e.probing, e.taken = nil, netip.Addr{}, nil, nil, false, ""
+}
+
+// tell has the address announced (RFC 5227 §2.3).
+func (k *Keeper) tell(e *entry, now time.Duration) {
+	e.announce = false
+	if e.detector != nil {
+		e.detector.Announce(now)
+	}
+}
+
+// foundFree goes on with what waited for the verdict.
+func (k *Keeper) foundFree(e *entry) {
+	e.probing = false
+	switch {
+	case e.stage == storing && e.onDisk:
+		k.kept(e, nil)
+	case e.stage == returning:
+		k.back(e)
+	}
+}
+
+// conflict: somebody else has the address. What the server has not granted yet
+// cannot be declined before.
+func (k *Keeper) conflict(e *entry, by acd.MAC, now time.Duration) {
+	why := fmt.Sprintf("in use by %s (ARP conflict, RFC 5227)", dhcp4.MAC(by))
+	k.cfg.Log.Warn("somebody else has the address", "key", e.key.String(), "address", e.addr.String(), "mac", dhcp4.MAC(by).String())
+	k.cfg.Observer.Conflict()
+	e.probing = false
+	if _, ok := e.client.Lease(); !ok {
+		e.taken = why
+		return
+	}
+	k.decline(e, why, now)
+	k.settle(e, now)
+}
+
+// decline tells the server. An acquisition goes on with another address; who
+// has the address already loses it.
+func (k *Keeper) decline(e *entry, why string, now time.Duration) {
+	l, _ := e.client.Lease()
+	for _, d := range e.client.Decline(now, why).Send {
+		out := datagram(e, d)
+		e.segment.shoot(e, out)
+	}
+	e.declined = fmt.Sprintf("%s was declined: %s", l.Address.Addr(), why)
+	if !e.fresh || e.stage != acquiring && e.stage != storing {
+		k.lose(e, why)
+		return
+	}
+	e.client.TakeAny()
+	e.stage, e.lastLease, e.onDisk = acquiring, dhcp4.Lease{}, false
+	e.tenure++ // what is being stored is void
+	k.eraseAll(e, func() { fault.Point("lease.declined") })
+}
+
+// shot sends a message that nobody answers.
+func (k *Keeper) shot(p place) {
+	e := p.entry
+	used := e.conn != nil
+	err := k.transmit(e, *p.shot)
+	if !used {
+		k.hangUpFor(e, k.cfg.Now())
+	}
+	if err != nil {
+		k.cfg.Log.Warn("DECLINE could not be sent", "key", e.key.String(), "error", err)
+		return
+	}
+	k.cfg.Observer.Sent("DECLINE")
+}
+
+// acceptable refuses what another of ours has: either it lost the address
+// without knowing, or the server forgot that it has it. Who renews first, gets
+// it.
+func (k *Keeper) acceptable(e *entry, addr netip.Addr) error {
+	other := k.homes[home{link: e.link(), addr: addr}]
+	if other == nil || other == e {
+		return nil
+	}
+	k.cfg.Log.Warn("the server offers what another of our Pods has", "key", e.key.String(), "address", addr.String(), "holder", other.key.String())
+	other.client.Verify(k.cfg.Now())
+	k.set(other)
+	return fmt.Errorf("%s is leased to %s on this node (%s)", addr, other.key, other.req.MAC)
+}
