@@ -47,7 +47,14 @@ INTEGRATION := ./integration/...
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 # gotestsum's --format: pkgname, testname, dots, standard-verbose ...
 FORMAT ?= pkgname
+# How long each fuzz target runs, and which: "folder function" matches FUZZ.
+SOAK_FUZZTIME := $(or $(FUZZTIME),10m)
 FUZZTIME ?= 30s
+FUZZ ?=
+# What `make soak` does: its stages, how many ADDs, how often podland is killed.
+SOAK ?= churn kill fuzz year
+SOAK_CHURNS ?= 10000
+SOAK_KILLS ?= 200
 
 DESTDIR ?=
 PREFIX ?= /usr
@@ -118,12 +125,13 @@ fmt: need-go ## format the Go files
 	@$(TOOL) golangci-lint fmt ./...
 
 .PHONY: fuzz
-fuzz: need-go ## run each fuzz target for FUZZTIME (30s)
-	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' pkg plugins cmd | sort -u | \
-	while IFS=: read -r file func; do \
-	  echo "== $$(dirname "$$file") $${func#func }"; \
-	  $(GO) test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "./$$(dirname "$$file")"; \
-	done
+fuzz: need-go ## run each fuzz target for FUZZTIME (30s); FUZZ="pkg/dhcp4|FuzzRequest" for some
+	@$(GO) run ./integration/soak -go "$(GO)" -stages fuzz -fuzztime "$(FUZZTIME)" -fuzz "$(FUZZ)"
+
+.PHONY: soak
+soak: need-root build ## run what takes hours (root), results into docs/soak.md; SOAK="churn kill fuzz year" SOAK_CHURNS=10000 SOAK_KILLS=200 FUZZTIME=10m
+	@$(GO) run ./integration/soak -go "$(GO)" -doc docs/soak.md -stages "$(SOAK)" \
+	  -churns "$(SOAK_CHURNS)" -kills "$(SOAK_KILLS)" -fuzztime "$(SOAK_FUZZTIME)" -fuzz "$(FUZZ)"
 
 .PHONY: bench
 bench: need-root build reference ## measure against the reference plugins, with PASS or MISS per target (root); BENCH=-help
