@@ -54,56 +54,78 @@ func (c *carriers) watch(ctx context.Context, uplinks []string) {
 		if name == "" || c.watched[name] != nil {
 			continue
 		}
-		// Before the goroutine: what changes from now on is seen.
-		carrier := c.carrier(name)
+		seen, _, _ := c.read(name) // here, so that what changes from now on is seen
 		one, end := context.WithCancel(ctx)
 		c.watched[name] = end
-		c.all.Go(func() { c.one(one, name, carrier) })
+		c.all.Go(func() { c.one(one, name, seen) })
 	}
 }
 
 // one waits for the uplink's carrier to return, again and again.
-func (c *carriers) one(ctx context.Context, name string, carrier bool) {
-	for ctx.Err() == nil {
-		now := c.look(ctx, name, carrier)
-		if now && !carrier {
-			c.returned(ctx, name)
+func (c *carriers) one(ctx context.Context, name string, seen carrier) {
+	for {
+		seen = c.next(ctx, name, seen)
+		if ctx.Err() != nil {
+			return
 		}
-		carrier = now
+		c.returned(ctx, name)
 	}
 }
 
-// look returns when the link's carrier is another than it was.
-func (c *carriers) look(ctx context.Context, name string, was bool) bool {
-	link, err := c.links.Link(name)
-	if err != nil {
-		pause(ctx, lookAgain)
-		return false
-	}
-	events, err := c.links.Watch(link.Attrs().Index)
-	if err != nil {
-		c.log.Error("uplink cannot be watched", "uplink", name, "error", err)
-		pause(ctx, lookAgain)
-		return was
-	}
-	defer events.Close()
-	for {
-		now, err := c.links.LinkByIndex(link.Attrs().Index)
-		if err != nil || ctx.Err() != nil {
-			return false // gone; one of the same name is another link
+// carrier is one stretch of time in which a link has had carrier, or none.
+type carrier struct {
+	index   int
+	changes uint32
+}
+
+// next waits until the uplink has another carrier than it had.
+func (c *carriers) next(ctx context.Context, name string, seen carrier) carrier {
+	for ctx.Err() == nil {
+		now, _, err := c.read(name)
+		if err != nil { // it is not there
+			pause(ctx, lookAgain)
+			continue
 		}
-		if hasCarrier(now) != was {
-			return !was
+		events, err := c.links.Watch(now.index)
+		if err != nil {
+			c.log.Error("uplink cannot be watched", "uplink", name, "error", err)
+			pause(ctx, lookAgain)
+			continue
+		}
+		found, ok := c.await(ctx, name, now.index, seen, events)
+		events.Close()
+		if ok {
+			return found
+		}
+	}
+	return seen
+}
+
+// await is next for as long as the link is the one that the events are of.
+func (c *carriers) await(ctx context.Context, name string, index int, seen carrier, events *rtnl.Events) (carrier, bool) {
+	for ctx.Err() == nil {
+		now, up, err := c.read(name)
+		switch {
+		case err != nil || now.index != index:
+			return seen, false
+		case up && now != seen:
+			return now, true
 		}
 		if err := events.Wait(ctx); err != nil {
 			pause(ctx, lookAgain)
 		}
 	}
+	return seen, false
 }
 
-func (c *carriers) carrier(name string) bool {
+func (c *carriers) read(name string) (now carrier, up bool, err error) {
 	link, err := c.links.Link(name)
-	return err == nil && hasCarrier(link)
+	if err != nil {
+		return carrier{}, false, err
+	}
+	now.index = link.Attrs().Index
+	now.changes, err = c.links.CarrierChanges(now.index)
+	return now, hasCarrier(link), err
 }
 
 // hasCarrier: a link that is set down has none.

@@ -60,6 +60,16 @@ type BridgeInfo struct {
 	ForwardDelay time.Duration
 }
 
+// CarrierChanges counts how often the link has lost or got its carrier (Linux
+// 3.15): one that flapped between two looks is no longer the same.
+func (h *Handle) CarrierChanges(index int) (uint32, error) {
+	attrs, err := h.attributes(index)
+	if err != nil {
+		return 0, err
+	}
+	return uint32(number(attrs[unix.IFLA_CARRIER_CHANGES])), nil
+}
+
 // Port returns the port's place in its bridge; ErrNotFound if there is no such
 // link, ErrNoPort if it is in no bridge.
 func (h *Handle) Port(index int) (PortInfo, error) {
