@@ -2,6 +2,7 @@ package lease_test
 
 import (
 	"encoding/binary"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -54,6 +55,7 @@ type lan struct {
 	leases   map[netip.Addr]string // active, client-ids
 	slow     map[dhcpv4.MessageType]time.Duration
 	declined map[netip.Addr]bool // granted to nobody any more
+	learns   bool                // whoever has an address that nobody has, has it
 	forget   bool                // what was sent: for long tests
 
 	ether
@@ -226,11 +228,14 @@ func (l *lan) serve(m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 	switch m.MessageType() {
 	case dhcpv4.MessageTypeDiscover:
 		if !l.known[id].IsValid() || l.declined[l.known[id]] {
-			n := len(l.known) + len(l.declined) + 10
-			l.known[id] = netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})
+			l.known[id] = l.next()
 		}
 		return l.reply(m, dhcpv4.MessageTypeOffer, l.known[id])
 	case dhcpv4.MessageTypeRequest:
+		if l.learns && !l.known[id].IsValid() && l.leases[asked(m)] == "" {
+			maps.DeleteFunc(l.known, func(_ string, a netip.Addr) bool { return a == asked(m) }) // only offered
+			l.known[id] = asked(m)
+		}
 		// One that it does not know, or would give another, it refuses.
 		wrong := !l.known[id].IsValid() || l.declined[l.known[id]] || l.known[id] != asked(m)
 		if l.refuse || l.strict && wrong {
@@ -248,6 +253,18 @@ func (l *lan) serve(m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 		l.declined[asked(m)] = true
 	}
 	return nil
+}
+
+// next is an address for a client that has none.
+func (l *lan) next() netip.Addr {
+	n := len(l.known) + len(l.declined) + 10
+	for {
+		a := netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(n)})
+		if l.leases[a] == "" {
+			return a
+		}
+		n++
+	}
 }
 
 // asked is the address that a message is about.
