@@ -23,6 +23,7 @@ func places() map[string]place {
 		"40-server-on-node.conflist":   {node: lab.NodeOptions{NoUplink: true, Bridge: "pods0"}, server: true},
 		"50-static-addresses.conflist": lan0,
 		"60-macvlan.conflist":          spare,
+		"70-snooped-switch.conflist":   lan0,
 	}
 }
 
