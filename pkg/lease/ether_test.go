@@ -87,6 +87,7 @@ func (d *earDoor) Send(p wire.ARP) error {
 	defer l.mu.Unlock()
 	switch {
 	case l.sendErr != nil:
+		l.failed++
 		return l.sendErr
 	case !l.ears[d]:
 		return net.ErrClosed

@@ -66,7 +66,7 @@ func (k *Keeper) send(e *entry, d dhcp4.Datagram, now time.Duration) error {
 	e.flight = flight{xid: e.client.XID(), mac: e.who.mac}
 	k.flights[e.flight] = e
 	e.slotEnd = now + silence
-	e.listen = min(e.client.ListenUntil(), now+listenTime)
+	e.listen = min(max(e.client.ListenUntil(), now+silence), now+listenTime) // it may go out late
 	if e.stage == acquiring {
 		e.listen = e.giveUp // a server may take its time to look for conflicts
 	}

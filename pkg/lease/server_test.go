@@ -36,6 +36,7 @@ type lan struct {
 	frames   []frame
 	openErr  map[string]error // by door; "" is every door's
 	sendErr  error
+	failed   int // packets that met it
 	carrier  bool
 	noUplink bool
 	inFlight map[string]bool // clients whose DISCOVER or REQUEST has no answer yet
@@ -169,6 +170,7 @@ func (d *door) Send(dg wire.Datagram) error {
 	defer l.mu.Unlock()
 	switch {
 	case l.sendErr != nil:
+		l.failed++
 		return l.sendErr
 	case d.dead || l.noUplink && strings.HasPrefix(d.name, "uplink"):
 		return wire.ErrNoLink
