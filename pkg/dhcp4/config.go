@@ -11,7 +11,7 @@ import (
 
 // Limits on what one server may put into a Pod.
 const (
-	maxRoutes = 64
+	maxRoutes = 256 // more than maxMessage has room for
 	maxAddrs  = 32
 	maxNames  = 32
 	maxName   = 253 // RFC 1035 §2.3.4, without the length octets at both ends

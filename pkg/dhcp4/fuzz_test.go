@@ -186,7 +186,7 @@ func (l *life) checkLease(change dhcp4.Change) {
 		l.t.Errorf("in %s nothing is due before the lease ends", l.client.State())
 	}
 	ordered := lease.T1 < lease.T2 && lease.T2 < lease.Expiry || lease.T1 == dhcp4.Never && lease.Infinite()
-	if !ordered || !lease.Address.IsValid() || !lease.Server.IsValid() || len(lease.Routes) > 64 || len(lease.NTP) > 32 {
+	if !ordered || !lease.Address.IsValid() || !lease.Server.IsValid() || len(lease.Routes) > 256 || len(lease.NTP) > 32 {
 		l.t.Errorf("the lease is in disorder: %+v", lease)
 	}
 	if change != dhcp4.Unchanged && (l.now >= lease.Expiry || len(l.params.Servers) > 0 && lease.Server != l.params.Servers[0]) {

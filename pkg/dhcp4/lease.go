@@ -23,7 +23,7 @@ type Lease struct {
 	// Router is the default gateway; invalid if there is none.
 	Router netip.Addr `json:"router,omitzero"`
 	// Routes are those of option 121, else those of 33 and 3 (RFC 3442), at
-	// most 64, the default route included.
+	// most 256, the default route included.
 	Routes []Route `json:"routes,omitempty"`
 	// DNS are the name servers (option 6).
 	DNS []netip.Addr `json:"dns,omitempty"`

@@ -57,7 +57,7 @@ func TestRoutes(t *testing.T) {
 		statics = append(append(b4("10.0.0.0"), b4("192.0.2.9")...), append(b4("198.51.100.7"), b4("192.0.2.9")...)...)
 	)
 	many := []byte{}
-	for i := range 100 {
+	for i := range 300 {
 		many = append(many, 24, 10, 0, byte(i), 192, 0, 2, 9)
 	}
 	for name, tc := range map[string]struct {
@@ -84,7 +84,8 @@ func TestRoutes(t *testing.T) {
 		}, 1},
 		"of 121 as far as it is whole":   {generous().with(121, []byte{8, 10, 192, 0, 2, 9, 33, 1, 2}), netip.Addr{}, nil, 1},
 		"a ruined 121 leaves option 3":   {generous().with(121, []byte{40, 1, 2}), gw, []dhcp4.Route{byRt}, 1},
-		"never more than 64":             {generous().with(121, many), netip.Addr{}, nil, 64},
+		"of 121, in parts (RFC 3396)":    {generous().with(121, many[:800]), netip.Addr{}, nil, 100},
+		"never more than 256":            {generous().with(121, many), netip.Addr{}, nil, 256},
 		"a ruined option 3 is no router": {generous().with(3, router[:3]), netip.Addr{}, nil, 0},
 		"a router of zeros is none":      {generous().with(3, make([]byte, 4)), netip.Addr{}, nil, 0},
 	} {
