@@ -15,7 +15,7 @@ import (
 // and this node's own containers are reached, or another parent of Pods. It is
 // safe for concurrent use.
 type ARPConn struct {
-	conn   *Conn
+	conn *Conn
 
 	watching sync.Mutex
 	claims   atomic.Pointer[claimants]

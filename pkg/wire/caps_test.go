@@ -31,6 +31,14 @@ func TestWhatTakesMoreThanPodlandsCapabilities(t *testing.T) {
 		return errors.Join(c.Send(release()), c.Close())
 	})
 	asPodland(t, l.node, func() error {
+		c, err := OpenARP("br0")
+		if err != nil {
+			return err
+		}
+		err = c.Watch([]Claim{{podIP(), podMAC()}})
+		return errors.Join(err, c.Send(probeFor(podIP(), podMAC())), c.Close())
+	})
+	asPodland(t, l.node, func() error {
 		// OpenPod's own thread has what this one has given up.
 		target, err := openNetns(pod.Path)
 		if err != nil {
