@@ -11,6 +11,8 @@ type options struct {
 	serial, pingSerial int
 	burst              int
 	rounds, pingRounds int
+	clients            int
+	crowdRounds        int
 	limit              time.Duration
 	only, json         string
 }
@@ -24,6 +26,8 @@ func parseFlags(args []string) (options, error) {
 	flags.DurationVar(&o.limit, "serial-limit", time.Minute, "begin no more ADDs one after another when this has passed")
 	flags.IntVar(&o.rounds, "rounds", 3, "how often each side runs against dnsmasq --no-ping")
 	flags.IntVar(&o.pingRounds, "ping-rounds", 1, "how often each side runs against dnsmasq with its default ping")
+	flags.IntVar(&o.clients, "clients", 1000, "how many clients ask for a lease at once, without Pods")
+	flags.IntVar(&o.crowdRounds, "crowd-rounds", 3, "how often podland and a bare loop serve that many clients")
 	flags.StringVar(&o.only, "only", "", "run one `side` only, "+podlan+" or "+reference+", without comparing")
 	flags.StringVar(&o.json, "json", "", "also write the results, every sample included, to this `file`")
 	if err := flags.Parse(args); err != nil {
@@ -45,6 +49,8 @@ func (o options) validate() error {
 		{"burst", o.burst, 1},
 		{"rounds", o.rounds, 0},
 		{"ping-rounds", o.pingRounds, 0},
+		{"clients", o.clients, 1},
+		{"crowd-rounds", o.crowdRounds, 0},
 	} {
 		if size.value < size.least {
 			return fmt.Errorf("-%s %d: at least %d is wanted", size.flag, size.value, size.least)

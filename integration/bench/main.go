@@ -38,6 +38,13 @@ func run(ctx context.Context, opts options) error {
 		}
 		r.Tables = append(r.Tables, newTable(s, opts, rounds))
 	}
+	if opts.crowdRounds > 0 && opts.only != reference {
+		t, err := runCrowd(ctx, opts, log)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Title, err)
+		}
+		r.Tables = append(r.Tables, t)
+	}
 	if err := r.write(os.Stdout); err != nil {
 		return err
 	}

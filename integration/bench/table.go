@@ -8,13 +8,16 @@ import (
 
 // table is what came of a scenario.
 type table struct {
-	Title    string    `json:"title"`
+	Title string `json:"title"`
+	// Against is the other side.
+	Against  string    `json:"against"`
 	Rows     []row     `json:"rows"`
 	Verdicts []verdict `json:"verdicts,omitempty"`
-	Rounds   []round   `json:"rounds"`
+	// Rounds are what was measured, as the table's kind has them.
+	Rounds any `json:"rounds"`
 }
 
-// row is a metric of both sides.
+// row is a metric of both sides. Reference is the other side, whoever that is.
 type row struct {
 	Metric string `json:"metric"`
 	Unit   unit   `json:"unit,omitempty"`
@@ -26,7 +29,7 @@ type row struct {
 
 // newTable judges the targets, if both sides ran.
 func newTable(s scenario, opts options, rounds []round) table {
-	t := table{Title: s.title, Rounds: rounds}
+	t := table{Title: s.title, Against: reference, Rounds: rounds}
 	for _, m := range opts.metrics() {
 		t.Rows = append(t.Rows, row{
 			Metric: m.name, Unit: m.unit, ratio: m.ratio,
@@ -77,7 +80,7 @@ func (v verdict) cells() []string {
 }
 
 func (t table) write(w io.Writer) error {
-	rows := [][]string{{"", podlan, reference, "podlan / reference"}}
+	rows := [][]string{{"", podlan, t.Against, podlan + " / " + t.Against}}
 	for _, r := range t.Rows {
 		rows = append(rows, r.cells())
 	}
