@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -124,7 +125,7 @@ func (c *crowd) request(i int) (leaseapi.Key, leaseapi.Request) {
 	mac := c.mac(i)
 	key := leaseapi.Key{Network: "lan", ContainerID: fmt.Sprintf("crowd-%d", i), IfName: "eth0"}
 	return key, leaseapi.Request{
-		ClientID: append([]byte{1}, mac[:]...), MAC: fmt.Sprintf("%x:%x:%x:%x:%x:%x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]),
+		ClientID: append([]byte{1}, mac[:]...), MAC: net.HardwareAddr(mac[:]).String(),
 		Transport: leaseapi.FromUplink, Uplink: c.node.Uplink, Bridge: c.node.Bridge,
 		Confirm: leaseapi.ByRecord, BudgetMS: 2 * patience.Milliseconds(), ParameterRequest: crowdOptions(),
 	}
@@ -148,6 +149,7 @@ func (c *crowd) bare(ctx context.Context) ([]netip.Addr, time.Duration, error) {
 	began := time.Now()
 	err = loop.run(ctx)
 	took := time.Since(began)
+	c.logf("%d messages sent again", loop.resent)
 	var addrs []netip.Addr
 	for _, l := range loop.clients {
 		if l.state == bound {

@@ -43,7 +43,9 @@ type loop struct {
 	clients []*loopClient
 	// begun and done count clients; those between are under way.
 	begun, done int
-	looked      time.Time // for what has waited too long
+	// resent counts what was lost, or answered after loopRetry.
+	resent int
+	looked time.Time // for what has waited too long
 }
 
 type loopClient struct {
@@ -138,6 +140,7 @@ func (l *loop) resend() error {
 	for _, c := range l.clients[:l.begun] {
 		if c.state != bound && now.After(c.again) {
 			c.again = now.Add(loopRetry)
+			l.resent++
 			if err := l.sock.Send(c.last); err != nil {
 				return fmt.Errorf("bare loop: %w", err)
 			}

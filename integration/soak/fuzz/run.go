@@ -56,7 +56,8 @@ func (o Options) run(ctx context.Context, t Target) Outcome {
 	out := &output{logf: func(line string) { o.Logf("%s: %s", t, line) }, told: time.Now()}
 	// go test ends what takes 10 min unless told otherwise.
 	cmd := exec.CommandContext(ctx, o.Go, "test", "-run=^$", "-fuzz=^"+t.Func+"$", "-fuzztime="+o.Time,
-		"-parallel=1", "-timeout=0", "./"+t.Dir)
+		"-parallel=1", "-timeout=0", "-fuzzminimizetime=2s",
+		"./"+t.Dir)
 	cmd.Dir = o.Root
 	cmd.Stdout, cmd.Stderr = out, out
 	// go test leaves an interrupt to the test, which has workers of its own.
