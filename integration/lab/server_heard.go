@@ -15,12 +15,12 @@ type Message struct {
 	MAC  string
 }
 
-// Heard returns the messages of a client that the server logged, in order,
-// since the lab began.
+// Heard returns the messages of a client, or with "" of all, that the server
+// logged, in order, since the lab began.
 func (s *Server) Heard(mac string) []dhcpv4.MessageType {
 	var types []dhcpv4.MessageType
 	for _, m := range s.heard() {
-		if m.MAC == strings.ToLower(mac) {
+		if mac == "" || m.MAC == strings.ToLower(mac) {
 			types = append(types, m.Type)
 		}
 	}
