@@ -16,8 +16,8 @@ const (
 // (RFC 2131 §4.4.4) and gives it up: Change is Lost. The search goes on after
 // 10 s, and after twice as long each time, up to five minutes, until a lease
 // has stood for ten. The client is tied to the address, unless TakeAny is
-// called next: it is for who has told nobody of the lease yet. Nothing if no
-// lease is held.
+// called next: it is for who has told nobody of the lease yet. Nobody answers a
+// DECLINE: Waiting is false while it is on its way. Nothing if no lease is held.
 func (c *Client) Decline(now time.Duration, reason string) Output {
 	if !c.held {
 		return Output{}

@@ -7,8 +7,13 @@
 //   - INIT-REBOOT asks once, then turns to DISCOVER: a server without a record
 //     of the client must stay silent (§4.3.2), so repeating costs an ADD its
 //     budget and gains nothing that DISCOVER would not.
+//   - REQUEST in SELECTING is sent three times, over half a minute: an ADD has
+//     no minute, and DISCOVER finds a second server.
+//   - There is no random pause before the first message (§4.4.1): who drives the
+//     clients of a segment lets so many of them begin at a time.
 //   - Each attempt to renew or rebind is a transaction of its own, with its own
 //     xid, so that the new times count from the very REQUEST that was answered.
+//   - Verify asks again sooner than after 60 s (§4.4.5), three times.
 //   - The BROADCAST bit is never set: the packet socket hears unicast replies.
 //   - An offer without a subnet mask gets its class's mask, as dhclient,
 //     networkd and udhcpc do; a mask with holes is refused.

@@ -19,9 +19,11 @@ type Params struct {
 	// unties it once.
 	AnyAddress bool
 	// RapidCommit asks for a lease in two messages (RFC 4039), unless the client
-	// is tied to an address: a server could then commit another.
+	// is tied to an address: a server could then commit another. What a server
+	// commits for a search that was given up nobody knows and gives back.
 	RapidCommit bool
-	// Servers are those, by option 54, whose answers are taken; empty: any.
+	// Servers are those, by option 54, whose answers are taken, in any state;
+	// empty: any. A held lease of another server finds one of them in REBINDING.
 	Servers []netip.Addr
 	// Acceptable, if not nil, says why an address that is offered, or was
 	// committed rapidly, is of no use. The search goes on at its pace.
