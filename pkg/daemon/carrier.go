@@ -55,6 +55,7 @@ func (c *carriers) watch(ctx context.Context, uplinks []string) {
 			continue
 		}
 		seen, _, _ := c.read(name) // here, so that what changes from now on is seen
+		c.log.Info("watching the carrier", "uplink", name)
 		one, end := context.WithCancel(ctx)
 		c.watched[name] = end
 		c.all.Go(func() { c.one(one, name, seen) })

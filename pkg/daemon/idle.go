@@ -45,7 +45,7 @@ func busyNamespaces(proc string) (map[uint64]bool, error) {
 			}
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ESRCH): // it has ended
 		default:
-			return nil, fmt.Errorf("the flag -reclaim-idle needs CAP_SYS_PTRACE (drop-in reclaim-idle.conf): %w", err)
+			return nil, fmt.Errorf("the flag -reclaim-idle needs CAP_SYS_PTRACE (drop-in pod-access.conf): %w", err)
 		}
 	}
 	return busy, nil
