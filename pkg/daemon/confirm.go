@@ -3,6 +3,10 @@ package daemon
 import (
 	"errors"
 	"io/fs"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/boottime"
@@ -41,7 +45,7 @@ func byRecord(store *attachment.Store, bootID string, key attachment.Key) lease.
 // byAddress asks the Pod's interface, for main plugins that are not ours.
 // Without Pod access it can only tell whether the namespace is still there;
 // doubt is in the lease's favour.
-func byAddress(netns, ifName, address string) lease.Verdict {
+func byAddress(netns, ifName string, address netip.Prefix) lease.Verdict {
 	if _, err := pod.NetnsInode(netns); errors.Is(err, fs.ErrNotExist) {
 		return lease.Refuted
 	}
@@ -61,10 +65,12 @@ func byAddress(netns, ifName, address string) lease.Verdict {
 	if err != nil {
 		return lease.Confirmed
 	}
-	for _, a := range addrs {
-		if a.IPNet.String() == address {
-			return lease.Confirmed
-		}
+	if slices.ContainsFunc(addrs, hasPrefix(address)) {
+		return lease.Confirmed
 	}
 	return lease.Refuted
+}
+
+func hasPrefix(p netip.Prefix) func(netlink.Addr) bool {
+	return func(a netlink.Addr) bool { return a.IPNet.String() == p.String() }
 }

@@ -91,12 +91,9 @@ func TestTheAddressesVerdict(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := byAddress(c.netns, c.ifName, c.address); got != c.want {
+			if got := byAddress(c.netns, c.ifName, netip.MustParsePrefix(c.address)); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
-	}
-	if netip.MustParsePrefix("192.0.2.7/24").String() != "192.0.2.7/24" {
-		t.Error("a lease's address is compared in this form")
 	}
 }

@@ -119,8 +119,10 @@ func open(cfg Config) (*parts, error) {
 	}
 	observer, metrics := newMetrics()
 	teardown := attachment.Teardown{Links: links, Guard: guard.New(links, attachment.LockDir(cfg.StateDir)), Store: store}
+	pods := podAccess()
 	follower := &follower{
-		store: store, gate: attachment.Gate(teardown), log: cfg.Log, count: observer.port, wake: make(chan struct{}, 1),
+		foreign: &foreign{pods: pods, log: cfg.Log, count: observer.port},
+		store:   store, gate: attachment.Gate(teardown), log: cfg.Log, count: observer.port, wake: make(chan struct{}, 1),
 	}
 	keeper, err := newKeeper(cfg, store, bootID, observer, follower.changed)
 	if err != nil {
@@ -132,7 +134,7 @@ func open(cfg Config) (*parts, error) {
 		cfg.Log.Warn("momentary ports of a killed podland", "error", err)
 	}
 	d := &parts{links: links, keeper: keeper, metrics: metrics, follower: follower}
-	d.api = &api{leases: keeper, pods: podAccess(), log: cfg.Log}
+	d.api = &api{leases: keeper, pods: pods, log: cfg.Log}
 	d.api.anew = func(ctx context.Context, key leaseapi.Key) error { return tombstone.Clear(ctx, cfg.StateDir, key) }
 	started := time.Now()
 	d.api.status = func() leaseapi.Status { return status(cfg, started, keeper, d.api.pods) }

@@ -25,11 +25,12 @@ const followAgain = time.Second
 // is, not at what has happened, so that nothing is missed and nothing done
 // twice.
 type follower struct {
-	store  *attachment.Store
-	gate   attachment.Gate
-	leases leases
-	log    *slog.Logger
-	count  func(event string)
+	store   *attachment.Store
+	gate    attachment.Gate
+	foreign *foreign
+	leases  leases
+	log     *slog.Logger
+	count   func(event string)
 
 	wake chan struct{} // buffered: 1
 	mu   sync.Mutex
@@ -80,11 +81,10 @@ func (f *follower) take() map[leaseapi.Key]bool {
 }
 
 // follow brings one port in line with its lease; statefile.ErrLocked while a
-// verb is at work on it. Ports of other main plugins have no record, and are
-// not ours to close: their CHECK tells.
+// verb is at work on it.
 func (f *follower) follow(ctx context.Context, key leaseapi.Key) error {
 	if _, err := f.store.Get(key); errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return f.foreigner(ctx, key)
 	}
 	lock, err := f.store.TryLock(key)
 	if err != nil {
@@ -108,6 +108,17 @@ func (f *follower) follow(ctx context.Context, key leaseapi.Key) error {
 	case leaseapi.StateBound, leaseapi.StateRenewing, leaseapi.StateRebinding:
 		return f.open(ctx, rec, lease)
 	case leaseapi.StateAcquiring, leaseapi.StatePending: // nobody's yet
+	}
+	return nil
+}
+
+// foreigner is follow for a Pod of another main plugin: it has no record.
+func (f *follower) foreigner(ctx context.Context, key leaseapi.Key) error {
+	lease, ok := f.leases.Get(key)
+	for _, h := range f.leases.Held() {
+		if ok && h.Key == key && h.Request.Confirm == leaseapi.ByAddress {
+			return f.foreign.follow(ctx, h, lease)
+		}
 	}
 	return nil
 }

@@ -22,7 +22,7 @@ func newKeeper(cfg Config, store *attachment.Store, bootID string, o lease.Obser
 		Changed:  changed,
 		Confirm: func(h lease.Held) lease.Verdict {
 			if h.Request.Confirm == leaseapi.ByAddress {
-				return byAddress(h.Request.Netns, h.Key.IfName, h.Lease.Address.String())
+				return byAddress(h.Request.Netns, h.Key.IfName, h.Lease.Address)
 			}
 			return byRecord(store, bootID, h.Key)
 		},

@@ -45,7 +45,8 @@ func newReconciled(t *testing.T) *reconciled {
 	}
 	count := func(event string) { r.events = append(r.events, event) }
 	r.follower = &follower{
-		store: store, gate: attachment.Gate(r.teardown), leases: r.fakeLeases, log: r.reconciler.log, count: count, wake: make(chan struct{}, 1),
+		foreign: &foreign{pods: true, log: r.reconciler.log, count: count},
+		store:   store, gate: attachment.Gate(r.teardown), leases: r.fakeLeases, log: r.reconciler.log, count: count, wake: make(chan struct{}, 1),
 	}
 	r.carriers = &carriers{links: r.Handle, store: store, leases: r.fakeLeases, log: r.reconciler.log, count: count}
 	return r

@@ -103,7 +103,9 @@ func (r *reconciler) restore(ctx context.Context, p *pass, rec attachment.Record
 
 // leasesAlone gives back the leases to which no attachment belongs any more.
 func (r *reconciler) leasesAlone(ctx context.Context, p *pass) {
-	for _, h := range r.leases.Held() {
+	held := r.leases.Held()
+	r.follower.foreign.all(ctx, held, p.leased, r.report)
+	for _, h := range held {
 		why := ""
 		switch h.Request.Confirm {
 		case leaseapi.ByRecord:
