@@ -1,7 +1,5 @@
 //go:build !fault
 
-// Package fault marks the steps at which tests end a process or make a system
-// call fail. Without the build tag fault its functions do nothing.
 package fault
 
 // Point is a step: a process that is to die there dies.

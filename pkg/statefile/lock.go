@@ -72,7 +72,7 @@ func acquire(dir, name string, how int) (*Lock, error) {
 	}
 	path := filepath.Join(dir, name)
 	for {
-		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		f, err := openLock(path)
 		if err != nil {
 			return nil, fmt.Errorf("lock: %w", err)
 		}
@@ -90,6 +90,18 @@ func acquire(dir, name string, how int) (*Lock, error) {
 		// Its former holder retired it between our open and our turn.
 		_ = f.Close()
 	}
+}
+
+// openLock opens the lock's file, made where it is missing. On a read-only file
+// system one that is there serves all the same.
+func openLock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, unix.EROFS) {
+		if there, openErr := os.Open(path); openErr == nil {
+			return there, nil
+		}
+	}
+	return f, err
 }
 
 func flock(f *os.File, how int) error {

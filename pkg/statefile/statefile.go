@@ -11,15 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/google/renameio/v2"
+
+	"github.com/podlan/podlan/pkg/fault"
 )
 
-const (
-	suffix     = ".json"
-	quarantine = ".corrupt"
-)
+const suffix = ".json"
 
 // Dir is a directory of JSON files, <name>.json. It may be used from several
 // goroutines and processes at once as long as no two write the same name.
@@ -61,36 +59,51 @@ func open(path string, durable bool) (Dir, error) {
 func (d Dir) Path() string { return d.path }
 
 // Put stores v under name; in a durable Dir, v is found after a power cut when
-// it has returned nil. On error the former value stands. The file gets the
-// directory's owner, so that podland's user reads what a plugin wrote as root.
+// it has returned nil. On error the former value stands, unless only the flush
+// of the folder failed: then either may be found after a power cut. The file
+// gets the directory's owner, so that podland's user reads what a plugin wrote
+// as root.
 func (d Dir) Put(name string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
 	if err := d.replace(d.file(name), append(data, '\n')); err != nil {
-		return fmt.Errorf("store %s: %w", name, err)
+		return fmt.Errorf("store %s: %w", d.file(name), err)
 	}
-	return d.sync()
+	fault.Point("statefile.put.done")
+	return nil
 }
 
+// replace lets path have the data by way of a temporary file, which goes where
+// a step fails.
 func (d Dir) replace(path string, data []byte) error {
+	if err := fault.Error("statefile.put.create"); err != nil {
+		return err
+	}
 	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600), renameio.WithTempDir(d.path))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Cleanup() }()
+	err = inTurn(
+		step{"statefile.put.write", func() error { return d.write(f.File, data) }},
+		step{"statefile.put.sync", func() error { return d.sync(f.File) }},
+		step{"statefile.put.rename", func() error { return os.Rename(f.Name(), path) }},
+		step{"statefile.put.syncdir", d.syncFolder},
+	)
+	if err != nil {
+		_ = f.Cleanup()
+		return err
+	}
+	_ = f.Close() // what was to be flushed has been
+	return nil
+}
+
+func (d Dir) write(f *os.File, data []byte) error {
 	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	if err := giveToOwner(f.File, d.path); err != nil {
-		return err
-	}
-	if d.durable {
-		return f.CloseAtomicallyReplace()
-	}
-	// Without the flush that CloseAtomicallyReplace does.
-	return os.Rename(f.Name(), path)
+	return giveToOwner(f, d.path)
 }
 
 // Get reads the value stored under name into v; fs.ErrNotExist if there is
@@ -109,44 +122,15 @@ func (d Dir) Get(name string, v any) error {
 
 // Delete removes name, durably. What is not there is no error.
 func (d Dir) Delete(name string) error {
-	if err := os.Remove(d.file(name)); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return fmt.Errorf("remove state: %w", err)
+	err := inTurn(
+		step{"statefile.delete.remove", func() error { return os.Remove(d.file(name)) }},
+		step{"statefile.delete.syncdir", d.syncFolder},
+	)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove %s: %w", d.file(name), err)
 	}
-	return d.sync()
-}
-
-// Each calls load with the content of every file. A file that load refuses is
-// renamed to <file>.corrupt and reported in the returned error, after all
-// others have been loaded.
-func (d Dir) Each(load func(name string, data []byte) error) error {
-	entries, err := os.ReadDir(d.path)
-	if err != nil {
-		return fmt.Errorf("list state: %w", err)
-	}
-	var bad []error
-	for _, e := range entries {
-		d.sweep(e)
-		name, ok := strings.CutSuffix(e.Name(), suffix)
-		if !ok || !e.Type().IsRegular() {
-			continue
-		}
-		data, err := os.ReadFile(d.file(name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // deleted since the listing
-		}
-		if err == nil {
-			err = load(name, data)
-		}
-		if err == nil {
-			continue
-		}
-		_ = os.Rename(d.file(name), d.file(name)+quarantine)
-		bad = append(bad, fmt.Errorf("%s set aside as %s: %w", d.file(name), quarantine, err))
-	}
-	return errors.Join(bad...)
+	fault.Point("statefile.delete.done")
+	return nil
 }
 
 // Empty tells whether nothing is stored.
@@ -163,34 +147,44 @@ func (d Dir) Empty() (bool, error) {
 	return true, nil
 }
 
-// stale is the age at which a temporary file is nobody's any more: a Put takes
-// milliseconds.
-const stale = time.Hour
-
-// sweep removes the temporary file of a Put that was killed.
-func (d Dir) sweep(e fs.DirEntry) {
-	if !strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() {
-		return
-	}
-	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > stale {
-		_ = os.Remove(filepath.Join(d.path, e.Name()))
-	}
-}
-
 func (d Dir) file(name string) string { return filepath.Join(d.path, name+suffix) }
 
-// sync makes a rename or removal in a durable directory last.
-func (d Dir) sync() error {
+// sync makes a file's content last, or a folder's names, in a durable Dir.
+func (d Dir) sync(f *os.File) error {
+	if !d.durable {
+		return nil
+	}
+	return f.Sync()
+}
+
+// syncFolder makes a rename or removal last.
+func (d Dir) syncFolder() error {
 	if !d.durable {
 		return nil
 	}
 	dir, err := os.Open(d.path)
 	if err != nil {
-		return fmt.Errorf("sync state folder: %w", err)
+		return err
 	}
 	defer func() { _ = dir.Close() }()
-	if err := dir.Sync(); err != nil {
-		return fmt.Errorf("sync state folder: %w", err)
+	return d.sync(dir)
+}
+
+// step is a system call or two that may fail, and the point before it.
+type step struct {
+	point string
+	do    func() error
+}
+
+// inTurn does the steps up to the first that fails.
+func inTurn(steps ...step) error {
+	for _, s := range steps {
+		if err := fault.Error(s.point); err != nil {
+			return err
+		}
+		if err := s.do(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
