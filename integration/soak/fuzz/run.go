@@ -54,10 +54,10 @@ func (o Options) run(ctx context.Context, t Target) Outcome {
 	}
 	o.Logf("%s: %s", t, o.Time)
 	out := &output{logf: func(line string) { o.Logf("%s: %s", t, line) }, told: time.Now()}
-	// go test ends what takes 10 min unless told otherwise.
+	// go test ends what takes 10 min, and makes each new input smaller for up to
+	// a minute, unless told otherwise.
 	cmd := exec.CommandContext(ctx, o.Go, "test", "-run=^$", "-fuzz=^"+t.Func+"$", "-fuzztime="+o.Time,
-		"-parallel=1", "-timeout=0", "-fuzzminimizetime=2s",
-		"./"+t.Dir)
+		"-parallel=1", "-timeout=0", "-fuzzminimizetime=2s", "./"+t.Dir)
 	cmd.Dir = o.Root
 	cmd.Stdout, cmd.Stderr = out, out
 	// go test leaves an interrupt to the test, which has workers of its own.

@@ -50,7 +50,7 @@ func check(ctx context.Context, a *churn.Arena) error {
 
 // after waits until nobody has a lease but those that stay; they answer.
 func (r *run) after(ctx context.Context) error {
-	if err := lab.Until(ctx, func() error { return r.Only(ctx) }); err != nil {
+	if err := churn.Eventually(ctx, func() error { return r.Only(ctx) }); err != nil {
 		return fmt.Errorf("after the last DEL of those that came and went: %w\n%s", err, r.told())
 	}
 	for _, h := range r.Held {
@@ -81,7 +81,7 @@ func (r *run) told() string {
 
 // nothingLeft waits until the node and the server are as before the first ADD.
 func nothingLeft(ctx context.Context, a *churn.Arena, before lab.Snapshot) error {
-	return lab.Until(ctx, func() error {
+	return churn.Eventually(ctx, func() error {
 		if err := a.Only(ctx); err != nil {
 			return err
 		}
