@@ -27,17 +27,17 @@ func TestLivesAtRandom(t *testing.T) {
 	}
 }
 
-// TestThreeYearsWithAServerThatFails: one answer in five is lost, one in a
+// TestAYearWithAServerThatFails: one answer in five is lost, one in a
 // thousand is a NAK, and now and then somebody else takes the address. Who was
 // told of an address keeps to it, never past its end, and gets it back.
-func TestThreeYearsWithAServerThatFails(t *testing.T) {
+func TestAYearWithAServerThatFails(t *testing.T) {
 	l := newLife(t, 4) // with a list of servers
 	chance := rand.New(rand.NewPCG(4, 2))
 	l.begin(nil)
 	var lost, back int
 	var without time.Duration
 	since := boot
-	for l.now < boot+3*365*24*time.Hour {
+	for l.now < boot+365*24*time.Hour {
 		before := l.held != nil
 		switch n := chance.IntN(1000); {
 		case !l.client.Waiting() && before && n == 0:
@@ -62,7 +62,7 @@ func TestThreeYearsWithAServerThatFails(t *testing.T) {
 			t.Fatalf("after %s: held past its end, or see above", l.now-boot)
 		}
 	}
-	if lost < 20 || back < lost || without > 10*time.Minute {
+	if lost < 10 || back < lost || without > 10*time.Minute {
 		t.Errorf("lost %d times, got %d times, at most %s without", lost, back, without)
 	}
 }
