@@ -95,10 +95,11 @@ func (k *Keeper) watch(e *entry, addr netip.Addr) {
 	e.ear, e.addr = r, addr
 	r.watchers[addr] = append(r.watchers[addr], e)
 	r.stale = true
-	k.openEar(r, now)
-	unused := e.fresh || e.stage == lost || e.stage == returning
-	if r.conn == nil || !unused {
-		e.detector = acd.Hold(addr, acd.MAC(e.who.mac), k.rng)
+	e.detector = acd.Hold(addr, acd.MAC(e.who.mac), k.rng)
+	if !e.fresh && e.stage != lost && e.stage != returning {
+		return // it is in use
+	}
+	if k.openEar(r, now); r.conn == nil {
 		return
 	}
 	timing := acd.Fast()

@@ -39,13 +39,29 @@ type node struct {
 // on runs a test on a node whose keeper runs.
 func on(t *testing.T, test func(n *node)) {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "leases")
+	dir := filepath.Join(memory(t), "leases")
 	synctest.Test(t, func(t *testing.T) {
 		n := &node{T: t, lan: newLAN(t), dir: dir, bootID: "boot-1", booted: time.Now().Add(-1000 * time.Hour), verdict: lease.Confirmed}
 		n.start()
 		test(n)
 		n.stop()
 	})
+}
+
+// memory is a folder that goes with the test, in memory if there is one: what a
+// flush costs is not what is tested.
+func memory(tb testing.TB) string {
+	tb.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "podlan-lease")
+	if err != nil {
+		return tb.TempDir()
+	}
+	tb.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			tb.Error(err)
+		}
+	})
+	return dir
 }
 
 func (n *node) config() lease.Config {

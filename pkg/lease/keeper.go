@@ -64,8 +64,19 @@ func New(cfg Config) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Keeper{
-		cfg: cfg, dir: dir, lock: lock,
+	k := newKeeper(cfg)
+	k.dir, k.lock = dir, lock
+	if err := k.load(); err != nil {
+		lock.Release()
+		return nil, err
+	}
+	return k, nil
+}
+
+// newKeeper returns one that keeps nothing so far.
+func newKeeper(cfg Config) *Keeper {
+	return &Keeper{
+		cfg:      cfg,
 		rng:      rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())), //nolint:gosec // transaction IDs, no secrets
 		store:    newWriters(),
 		calls:    make(chan func()),
@@ -81,11 +92,6 @@ func New(cfg Config) (*Keeper, error) {
 		homes:    map[home]*entry{},
 		macs:     map[dhcp4.MAC]int{},
 	}
-	if err := k.load(); err != nil {
-		lock.Release()
-		return nil, err
-	}
-	return k, nil
 }
 
 // errStopped answers calls after Run's end.

@@ -1,6 +1,7 @@
 package lease_test
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -10,15 +11,30 @@ import (
 // wantPace checks that no second has seen more than 500 packets and a burst.
 func (n *node) wantPace() {
 	n.Helper()
-	const most = 500 + 32
-	all := n.sent()
-	first := 0
-	for i, f := range all {
-		for f.at.Sub(all[first].at) >= time.Second {
-			first++
+	n.wantAtMost(500 + 32)
+}
+
+// wantAtMost checks how many packets any second has seen, of DHCP and of ARP.
+func (n *node) wantAtMost(most int) {
+	n.Helper()
+	var dhcp, arp []time.Time
+	for _, f := range n.sent() {
+		dhcp = append(dhcp, f.at)
+	}
+	n.set(func() {
+		for _, p := range n.arps {
+			arp = append(arp, p.at)
 		}
-		if got := i - first + 1; got > most {
-			n.Fatalf("%d packets within a second, %d at most", got, most)
+	})
+	for what, all := range map[string][]time.Time{"DHCP": dhcp, "ARP": arp} {
+		first := 0
+		for i, at := range all {
+			for at.Sub(all[first]) >= time.Second {
+				first++
+			}
+			if got := i - first + 1; got > most {
+				n.Fatalf("%d packets of %s within a second, %d at most", got, what, most)
+			}
 		}
 	}
 }
@@ -146,14 +162,77 @@ func TestWindowShrinksOnLossAndGrows(t *testing.T) {
 	})
 }
 
-func TestWindowShrinksOnNAK(t *testing.T) {
+// A server that refuses one after another gets less, and when it grants again,
+// more.
+func TestWindowShrinksOnNAKAndGrows(t *testing.T) {
 	on(t, func(n *node) {
-		n.set(func() { n.refuse = true })
-		all := n.crowd(0, 40)
+		n.set(func() { n.delay, n.refuse = 50*time.Millisecond, true })
+		all := n.crowd(0, 100)
+		n.pass(2 * time.Second)
+		n.set(func() { n.most, n.inFlight = 0, map[string]bool{} })
 		n.pass(20 * time.Second)
-		n.set(func() { n.refuse = false })
+		n.set(func() {
+			// Each OFFER lets the window of 4 grow by one, each NAK halves it.
+			if n.most > 12 {
+				n.Errorf("%d exchanges at once with a server that refuses all", n.most)
+			}
+			n.refuse, n.most, n.inFlight = false, 0, map[string]bool{}
+		})
 		n.wantAll(all)
+		n.wantAll(n.crowd(100, 300))
+		if n.most != 32 {
+			n.Errorf("%d exchanges at once, 32 wanted again", n.most)
+		}
 		n.wantPace()
+	})
+}
+
+// A switch counts: what one lease of a segment wants holds for all there.
+func TestThePaceIsKept(t *testing.T) {
+	for _, pace := range []int{1, 10, 15, 40, 100} {
+		t.Run(strconv.Itoa(pace), func(t *testing.T) {
+			on(t, func(n *node) {
+				slow := pod(1000)
+				slow.Pace, slow.BudgetMS = pace, 60_000
+				n.acquire(key(1000), slow)
+				crowd := 3 * pace
+				all := n.crowd(0, crowd)
+				n.pass(55 * time.Second)
+				n.wantAll(all)
+				n.pass(time.Minute)
+				n.release(key(1000)) // the last that wants it; the others' RELEASEs
+				n.wantAtMost(pace)
+				before := len(n.sent())
+				if err := n.keeper.GC(n.Context(), "lan", nil); err != nil {
+					n.Error(err)
+				}
+				n.pass(10 * time.Minute)
+				n.wantAtMost(pace)
+				n.wantActive(0)
+				if got := len(n.sent()) - before; got < 3*crowd {
+					n.Errorf("%d packets for %d leases", got, crowd)
+				}
+				n.wantAll(n.crowd(2000, 2200)) // nobody wants it any more
+				n.wantPace()
+				if all := n.sent(discover); all[len(all)-1].at.Sub(all[len(all)-200].at) > 2*time.Second {
+					n.Error("the pace outlives the leases that want it")
+				}
+			})
+		})
+	}
+}
+
+// A pace is its segment's, no other's.
+func TestThePaceOfAnotherSegment(t *testing.T) {
+	on(t, func(n *node) {
+		slow := pod(1000)
+		slow.Pace, slow.Uplink, slow.Bridge = 1, "eth2", "br2"
+		n.acquire(key(1000), slow)
+		began := time.Now()
+		n.wantAll(n.crowd(0, 100))
+		if took := time.Since(began); took > time.Second {
+			n.Errorf("100 ADDs took %s", took)
+		}
 	})
 }
 

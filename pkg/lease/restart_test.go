@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/podlan/podlan/pkg/lease"
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
@@ -146,6 +148,55 @@ func TestBadFilesAreSetAside(t *testing.T) {
 			n.Errorf("set aside: %q", aside)
 		}
 	})
+}
+
+// A folder that cannot be read now may be full of good leases.
+func TestWhatCannotBeReadIsNotForgotten(t *testing.T) {
+	on(t, func(n *node) {
+		n.hold(key(1), pod(1))
+		n.stop()
+		err := withOneDescriptor(n, func() error { // for the lock
+			_, err := lease.New(n.config())
+			return err
+		})
+		if !errors.Is(err, unix.EMFILE) {
+			n.Errorf("%v", err)
+		}
+		n.start()
+		n.wantState(key(1), leaseapi.StateBound)
+	})
+}
+
+// withOneDescriptor leaves the process one descriptor more than it has.
+func withOneDescriptor(tb testing.TB, f func() error) error {
+	tb.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		tb.Fatal(err)
+	}
+	var fds []int
+	defer func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			tb.Error(err)
+		}
+		for _, fd := range fds {
+			_ = unix.Close(fd)
+		}
+	}()
+	for {
+		fd, err := unix.Open("/dev/null", unix.O_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		fds = append(fds, fd)
+		low := unix.Rlimit{Cur: uint64(fds[0] + 20), Max: limit.Max}
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	_ = unix.Close(fds[len(fds)-1])
+	fds = fds[:len(fds)-1]
+	return f()
 }
 
 func TestNewerFilesAreRefusedAndStay(t *testing.T) {

@@ -58,6 +58,7 @@ type lan struct {
 	declined map[netip.Addr]bool // granted to nobody any more
 	learns   bool                // whoever has an address that nobody has, has it
 	forget   bool                // what was sent: for long tests
+	count    map[dhcpv4.MessageType]int
 
 	ether
 }
@@ -68,7 +69,7 @@ func newLAN(tb testing.TB) *lan {
 		tb: tb, open: map[string]int{}, conns: map[*door]bool{}, openErr: map[string]error{}, carrier: true, inFlight: map[string]bool{},
 		delay: time.Millisecond, terms: time.Hour, known: map[string]netip.Addr{}, leases: map[netip.Addr]string{},
 		mute: func(dhcpv4.MessageType) bool { return false }, slow: map[dhcpv4.MessageType]time.Duration{},
-		declined: map[netip.Addr]bool{}, ether: newEther(),
+		declined: map[netip.Addr]bool{}, count: map[dhcpv4.MessageType]int{}, ether: newEther(),
 	}
 }
 
@@ -136,7 +137,7 @@ func (l *lan) enter(name string) (lease.Conn, error) {
 			return nil, err
 		}
 	}
-	d := &door{lan: l, name: name, heard: make(chan wire.Message, 4096), ended: make(chan struct{})}
+	d := &door{lan: l, name: name, heard: make(chan wire.Message, 1024), ended: make(chan struct{})}
 	l.open[name]++
 	l.conns[d] = true
 	return d, nil
@@ -183,6 +184,7 @@ func (d *door) Send(dg wire.Datagram) error {
 		l.tb.Errorf("the keeper sent what is no DHCP: %v", err)
 		return nil
 	}
+	l.count[m.MessageType()]++
 	if !l.forget {
 		l.frames = append(l.frames, frame{Datagram: dg, at: time.Now(), msg: m, from: d.name})
 	}
@@ -200,7 +202,7 @@ func (l *lan) track(m *dhcpv4.DHCPv4, begins bool) {
 	case begins:
 		l.inFlight[m.ClientHWAddr.String()] = true
 		l.most = max(l.most, len(l.inFlight))
-	case m.MessageType() == dhcpv4.MessageTypeAck:
+	case m.MessageType() == dhcpv4.MessageTypeAck || m.MessageType() == dhcpv4.MessageTypeNak:
 		delete(l.inFlight, m.ClientHWAddr.String())
 	}
 }

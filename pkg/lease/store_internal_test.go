@@ -48,6 +48,7 @@ func TestDecodeStored(t *testing.T) {
 		"not whole":       func(s *stored) { s.Key.IfName = "" },
 		"address":         func(s *stored) { s.Lease.Address = netip.MustParsePrefix("fd00::1/64") },
 		"of server":       func(s *stored) { s.Lease.Server = netip.Addr{} },
+		"server fd00":     func(s *stored) { s.Lost, s.Lease.Server = "NAK", netip.MustParseAddr("fd00::1") },
 		"transport":       func(s *stored) { s.Request.Transport = "" },
 		"budget":          func(s *stored) { s.Request.BudgetMS = -1 },
 		"out of order":    func(s *stored) { s.Lease.T1 = s.Lease.Expiry },
@@ -104,6 +105,12 @@ func FuzzDecodeStored(f *testing.F) {
 	lost := sample()
 	lost.Lost, lost.Lease.T1, lost.Lease.T2, lost.Lease.Expiry = "NAK", dhcp4.Never, dhcp4.Never, dhcp4.Never
 	f.Add(encode(f, lost))
+	recovered := lost
+	recovered.Lease = dhcp4.Lease{Address: lost.Lease.Address}
+	f.Add(encode(f, recovered))
+	owed := sample()
+	owed.Owed = true
+	f.Add(encode(f, owed))
 	f.Add([]byte(`{"version":2}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := decodeStored(data)
@@ -121,5 +128,35 @@ func FuzzDecodeStored(f *testing.F) {
 		if l.T2 > l.Expiry || l.T1 > max(l.T2, 24*time.Hour) {
 			t.Errorf("of another boot: %+v", l)
 		}
+		live(t, s, s.BootID)
+		live(t, s, s.BootID+"+")
 	})
+}
+
+// live takes the lease up and lets its life go by.
+func live(t *testing.T, s stored, bootID string) {
+	t.Helper()
+	now := 24 * time.Hour
+	cfg := Config{BootID: bootID, Now: func() time.Duration { return now }}
+	if err := cfg.complete(); err != nil {
+		t.Fatal(err)
+	}
+	k := newKeeper(cfg)
+	k.adopt(s, now)
+	if len(k.leases) != 1 {
+		t.Fatalf("%d leases", len(k.leases))
+	}
+	for _, e := range k.leases {
+		v := k.view(e)
+		if v.Address != s.Lease.Address {
+			t.Errorf("%+v", v)
+		}
+		e.owes(now)
+		e.dues = e.lastLease
+		e.release(k, now)
+		for range 10 {
+			e.client.Tick(now)
+			now = min(e.client.Deadline(), now+century)
+		}
+	}
 }
