@@ -67,7 +67,7 @@ func (h *Handle) CarrierChanges(index int) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	return uint32(number(attrs[unix.IFLA_CARRIER_CHANGES])), nil
+	return number(attrs[unix.IFLA_CARRIER_CHANGES]), nil
 }
 
 // Port returns the port's place in its bridge; ErrNotFound if there is no such
