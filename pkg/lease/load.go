@@ -10,17 +10,16 @@ import (
 
 	"github.com/podlan/podlan/pkg/dhcp4"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/statefile"
 )
 
 // errNewer says that a file is of a later release.
 var errNewer = errors.New("of a newer version")
 
-// load takes up what is in the folder. What cannot be read is set aside; files
-// of a newer podland's format are left where they are, and an error.
+// load takes up what is in the folder. What makes no sense is set aside; files
+// that cannot be read, or are of a newer podland's format, are left where they
+// are, and an error.
 func (k *Keeper) load() error {
-	if _, err := k.dir.Empty(); err != nil {
-		return err // to go on would be to forget every lease
-	}
 	var all []stored
 	newer := 0
 	err := k.dir.Each(func(name string, data []byte) error {
@@ -37,8 +36,11 @@ func (k *Keeper) load() error {
 		all = append(all, s)
 		return nil
 	})
+	if errors.Is(err, statefile.ErrUnreadable) {
+		return err // to go on would be to forget leases that are held
+	}
 	if err != nil {
-		k.cfg.Log.Error("leases that cannot be read are set aside", "error", err)
+		k.cfg.Log.Error("lease files of no use are set aside", "error", err)
 	}
 	if newer > 0 {
 		return fmt.Errorf("%s: %d leases are of a newer podland's format; this one reads up to version %d", k.cfg.Dir, newer, formatVersion)
