@@ -72,7 +72,8 @@ func TestARequestFromPodlanBridge(t *testing.T) {
 			object{
 				"podlan":       object{"mac": "02:00:00:00:00:01", "bridge": "br0", "uplink": "eth1", "from": "uplink", "budgetMS": 5000, "networks": []string{"192.0.2.0/24"}},
 				"serviceCIDRs": []string{"10.96.0.0/12"},
-			}, "",
+			},
+			"",
 			func(r *leaseapi.Request) {
 				r.Protected = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("192.0.2.0/24")}
 			},
