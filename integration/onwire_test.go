@@ -2,9 +2,11 @@ package integration_test
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,7 +121,7 @@ func toEverybody(req dhcpd.Request) ([]dhcpd.Reply, bool) {
 
 // shortTimes make a lease be renewed and rebound while a test waits.
 func shortTimes() lab.Options {
-	return lab.Options{Lease: time.Minute, T1: 2 * time.Second, T2: 4 * time.Second}
+	return lab.Options{Lease: time.Minute, T1: time.Second, T2: 4 * time.Second}
 }
 
 func TestOnTheWireEachMessageIsAsTheRFCHasIt(t *testing.T) {
@@ -322,6 +324,74 @@ func TestOnTheWireTheConfsPaceIsKept(t *testing.T) {
 			t.Errorf("%d packets within %s, from the %d-th on", pace+1, took, i+1)
 		}
 	}
+}
+
+// Refusals come of a server that offers one address to several: those that ask
+// at once must become fewer. Their number on the wire is never above podland's.
+func TestOnTheWireAServerThatRefusesIsAskedByFewerAtOnce(t *testing.T) {
+	t.Parallel()
+	const pods, first, fewer = 24, 16, 8
+	l := lab.New(t, options(t, lab.Options{}))
+	server := l.Server().Embedded()
+	letGo := make(chan struct{})
+	server.On(dhcpd.Discovering).Answer(together(letGo))
+	server.On(dhcpd.Selecting).Answer(dhcpd.NAK)
+	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	node.StartPodland()
+	cable := l.Switch().Capture(node.SwitchPort, isDHCP)
+	conf := network(node, leased(), object{"budget": "6s"})
+	var wg sync.WaitGroup
+	for i := range pods {
+		pod := node.Pod(fmt.Sprintf("p%d", i))
+		wg.Go(func() {
+			if _, err := node.Add(t.Context(), conf, pod); err == nil {
+				t.Error("an ADD succeeds that is always refused")
+			}
+		})
+	}
+	err := cable.Await(t.Context(), func(frames []ether.Frame) bool {
+		before, _ := clientsAtOnce(messages(frames), pods)
+		return before >= first
+	})
+	close(letGo)
+	wg.Wait()
+	before, after := clientsAtOnce(messages(cable.All()), pods)
+	if err != nil || after > fewer || after == 0 {
+		t.Errorf("%d clients at once until each is refused, %d after; want %d, then at most %d", before, after, first, fewer)
+	}
+}
+
+// together answers nobody before the channel is closed, and then slowly.
+func together(letGo <-chan struct{}) dhcpd.Script {
+	return func(req dhcpd.Request) ([]dhcpd.Reply, bool) {
+		replies := req.Regular()
+		for i := range replies {
+			replies[i].When, replies[i].After = letGo, 100*time.Millisecond
+		}
+		return replies, true
+	}
+}
+
+// clientsAtOnce returns how many clients were under way at most, before each of
+// them had been refused once, and after. Who is refused is not under way.
+func clientsAtOnce(said []message, clients int) (before, after int) {
+	asking, refused := map[string]bool{}, map[string]bool{}
+	for _, m := range said {
+		client := m.ClientHWAddr.String()
+		switch {
+		case m.name() == aDiscover:
+			asking[client] = true
+		case m.MessageType() == dhcpv4.MessageTypeNak:
+			delete(asking, client)
+			refused[client] = true
+		}
+		if len(refused) < clients {
+			before = max(before, len(asking))
+		} else {
+			after = max(after, len(asking))
+		}
+	}
+	return before, after
 }
 
 // stamps notes when the kernel gave DHCP packets to an interface for sending:

@@ -181,7 +181,7 @@ func TestOnEachServerAnAddressThatAHostBearsIsDeclined(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := node.Snapshot()
-		conf := network(node, leased(), object{"budget": "5s"})
+		conf := network(node, leased(), object{"budget": "6s"})
 		pod := node.Pod("p1")
 		// Optimistic: the ADD may have ended when the host answers.
 		_, addErr := node.Add(t.Context(), conf, pod)
@@ -202,7 +202,7 @@ func TestOnEachServerAnAddressThatAHostBearsIsDeclined(t *testing.T) {
 		} else {
 			lab.Eventually(t, "the Pod's port is closed", func() error { return closed(t, node, conf, pod) })
 		}
-		reaches(t, server.Host, taken) // still the host
+		reaches(t, node, taken) // still the host
 		detach(t, node, conf, pod)
 		asBefore(t, node, before)
 	})
