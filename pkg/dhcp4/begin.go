@@ -49,9 +49,10 @@ func (c *Client) TakeAny() {
 }
 
 // Verify makes the next try to extend the held lease due at once, in BOUND,
-// RENEWING and REBINDING; nothing in other states. What is not answered is
-// asked again after 4, 8 and 16 s before the pace of RFC 2131 §4.4.5 returns:
-// a link that has just come back may not carry yet.
+// RENEWING and REBINDING; nothing in other states. If its server does not
+// answer, all are asked (REBINDING) after 4 and 8 s: a link that has just come
+// back may not carry yet, or lead to another network, whose server then refuses
+// the address. 16 s later the pace of RFC 2131 §4.4.5 returns.
 func (c *Client) Verify(now time.Duration) {
 	if c.held {
 		c.quick, c.try, c.deadline = verifyTries, 0, min(c.deadline, now)

@@ -13,7 +13,8 @@
 //     clients of a segment lets so many of them begin at a time.
 //   - Each attempt to renew or rebind is a transaction of its own, with its own
 //     xid, so that the new times count from the very REQUEST that was answered.
-//   - Verify asks again sooner than after 60 s (§4.4.5), three times.
+//   - Verify asks again sooner than after 60 s (§4.4.5), and all servers before
+//     T2, instead of by INIT-REBOOT (§3.7): the lease is held meanwhile.
 //   - The BROADCAST bit is never set: the packet socket hears unicast replies.
 //   - An offer without a subnet mask gets its class's mask, as dhclient,
 //     networkd and udhcpc do; a mask with holes is refused.

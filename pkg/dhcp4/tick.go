@@ -88,7 +88,7 @@ func (c *Client) extend(now time.Duration) Output {
 	}
 	c.state = Renewing
 	end := c.lease.T2
-	if now >= c.lease.T2 {
+	if again := c.quick > 0 && c.quick < verifyTries; again || now >= c.lease.T2 {
 		c.state, end = Rebinding, c.lease.Expiry
 	}
 	return c.extendBy(now, end)

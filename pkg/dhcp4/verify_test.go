@@ -19,16 +19,19 @@ func TestVerifyAsksAtOnceAndAgainSoon(t *testing.T) {
 				now += time.Minute
 			}
 			c.Verify(now)
-			for _, want := range []int{4, 8, 16} {
-				if got := only(t, c.Tick(now)).Type; got != dhcpv4.MessageTypeRequest {
-					t.Fatalf("%s sent", got)
+			for i, want := range []int{4, 8, 16} {
+				d := only(t, c.Tick(now))
+				if toAll := i > 0 || state == dhcp4.Rebinding; d.Type != dhcpv4.MessageTypeRequest || (d.Dst != serverIP()) != toAll {
+					t.Fatalf("try %d: %s to %s", i+1, d.Type, d.Dst)
 				}
 				if off := (c.Deadline() - now - time.Duration(want)*time.Second).Abs(); off > time.Second {
 					t.Errorf("asks again after %s, %d s wanted", c.Deadline()-now, want)
 				}
 				now = c.Deadline()
 			}
-			only(t, c.Tick(now))
+			if only(t, c.Tick(now)); (c.State() == dhcp4.Rebinding) != (now >= l.T2) {
+				t.Errorf("then in %s", c.State())
+			}
 			if wait := c.Deadline() - now; wait < time.Minute {
 				t.Errorf("then after %s, at least a minute wanted", wait)
 			}
