@@ -52,13 +52,12 @@ func (m *metrics) Acquired(took time.Duration) {
 	m.leases.WithLabelValues("acquired").Inc()
 }
 
-func (m *metrics) Failed()         { m.leases.WithLabelValues("failed").Inc() }
-func (m *metrics) Extended()       { m.leases.WithLabelValues("extended").Inc() }
-func (m *metrics) Lost()           { m.leases.WithLabelValues("lost").Inc() }
-func (m *metrics) Released()       { m.leases.WithLabelValues("released").Inc() }
-func (m *metrics) Readopted(n int) { m.leases.WithLabelValues("readopted").Add(float64(n)) }
-func (m *metrics) Conflict()       { m.leases.WithLabelValues("conflict").Inc() }
-func (m *metrics) Deaf()           { m.leases.WithLabelValues("unchecked").Inc() }
+func (m *metrics) Failed()                { m.leases.WithLabelValues("failed").Inc() }
+func (m *metrics) Extended()              { m.leases.WithLabelValues("extended").Inc() }
+func (m *metrics) Lost()                  { m.leases.WithLabelValues("lost").Inc() }
+func (m *metrics) Released()              { m.leases.WithLabelValues("released").Inc() }
+func (m *metrics) Readopted(n int)        { m.leases.WithLabelValues("readopted").Add(float64(n)) }
+func (m *metrics) Conflicts(event string) { m.leases.WithLabelValues(event).Inc() }
 
 // port counts what podland did to a port: closed, opened, replaced; or carrier,
 // when an uplink's returned.

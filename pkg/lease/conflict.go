@@ -141,7 +141,7 @@ func (k *Keeper) foundFree(e *entry) {
 func (k *Keeper) conflict(e *entry, by acd.MAC, now time.Duration) {
 	why := fmt.Sprintf("in use by %s (ARP conflict, RFC 5227)", dhcp4.MAC(by))
 	k.cfg.Log.Warn("somebody else has the address", "key", e.key.String(), "address", e.addr.String(), "mac", dhcp4.MAC(by).String())
-	k.cfg.Observer.Conflict()
+	k.cfg.Observer.Conflicts("conflict")
 	e.probing = false
 	if _, ok := e.client.Lease(); !ok {
 		e.taken = why

@@ -111,7 +111,7 @@ func (k *Keeper) deaf(r *ear, err error, now time.Duration) {
 	if r.tries == 0 {
 		k.cfg.Log.Warn("conflicts of addresses cannot be seen: no ARP there", "link", r.link, "error", err)
 	}
-	k.cfg.Observer.Deaf()
+	k.cfg.Observer.Conflicts("unchecked")
 	r.reopen = now + min(lastReopen, firstReopen<<min(r.tries, 8))
 	r.tries++
 }

@@ -52,7 +52,7 @@ func on(t *testing.T, test func(n *node)) {
 // flush costs is not what is tested.
 func memory(tb testing.TB) string {
 	tb.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "podlan-lease")
+	dir, err := os.MkdirTemp("/dev/shm", "podlan-lease") //nolint:usetesting // see above
 	if err != nil {
 		return tb.TempDir()
 	}

@@ -18,10 +18,9 @@ type Observer interface {
 	Lost()
 	Released()
 	Readopted(n int)
-	// Conflict counts addresses that somebody else turned out to have, Deaf
-	// failures to open a link's ARP, without which none is seen.
-	Conflict()
-	Deaf()
+	// Conflicts counts "conflict", an address that somebody else turned out to
+	// have, and "unchecked", a link whose ARP cannot be heard.
+	Conflicts(event string)
 }
 
 // nobody observes nothing.
@@ -36,5 +35,4 @@ func (nobody) Extended()              {}
 func (nobody) Lost()                  {}
 func (nobody) Released()              {}
 func (nobody) Readopted(int)          {}
-func (nobody) Conflict()              {}
-func (nobody) Deaf()                  {}
+func (nobody) Conflicts(string)       {}

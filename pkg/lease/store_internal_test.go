@@ -124,7 +124,7 @@ func FuzzDecodeStored(f *testing.F) {
 		if again.Key != s.Key || again.Lease.Expiry != s.Lease.Expiry {
 			t.Errorf("%+v became %+v", s, again)
 		}
-		l := sinceBoot(s.Lease, 24*time.Hour, time.Now().Sub(s.AcquiredAt))
+		l := sinceBoot(s.Lease, 24*time.Hour, time.Since(s.AcquiredAt))
 		if l.T2 > l.Expiry || l.T1 > max(l.T2, 24*time.Hour) {
 			t.Errorf("of another boot: %+v", l)
 		}
