@@ -260,6 +260,19 @@ func TestTheHandoverIsAddedToTheConf(t *testing.T) {
 	}
 }
 
+// No older result tells an MTU. Another plugin may not know CNI 1.1.
+func TestPodlanDHCPIsAskedForAResultOfCNI11(t *testing.T) {
+	for plugin, want := range map[string]string{netconf.TypeDHCP: "1.1.0", "host-local": "0.3.1"} {
+		d := delegate{plugin: plugin, stdin: []byte(`{"cniVersion":"0.3.1"}`)}
+		must(t, d.handover(netconf.Handover{}))
+		var got struct{ CNIVersion string }
+		must(t, json.Unmarshal(d.stdin, &got))
+		if got.CNIVersion != want {
+			t.Errorf("%s is called with CNI %s, want %s", plugin, got.CNIVersion, want)
+		}
+	}
+}
+
 func told(t *testing.T, seen string) map[string]string {
 	t.Helper()
 	data, err := os.ReadFile(seen)

@@ -82,7 +82,8 @@ func (p Plugin) Check(args *skel.CmdArgs) error {
 		return types.NewError(uint(leaseapi.CodeLeaseLost), "the address is no longer leased", lease.Reason)
 	}
 	err = sameAddress(args.StdinData, lease)
-	if err != nil && lease.WhenLost == leaseapi.Replace {
+	differs, ok := errors.AsType[*types.Error](err)
+	if ok && differs.Code == uint(leaseapi.CodeChanged) && lease.WhenLost == leaseapi.Replace {
 		fmt.Fprintf(p.Stderr, "podlan-dhcp: %v; podland has replaced it (whenLost: replace)\n", err)
 		return nil
 	}
