@@ -72,8 +72,6 @@ func play(t *testing.T, d *acd.Detector, events []event) {
 func probing() *acd.Detector { return acd.Probe(addr(), own(), acd.Fast(), seeded(), start) }
 func holding() *acd.Detector { return acd.Hold(addr(), own(), seeded()) }
 
-func packet(p acd.Packet) *acd.Packet { return &p }
-
 func one(p acd.Packet) []acd.Packet { return []acd.Packet{p} }
 
 const ms = time.Millisecond
@@ -159,16 +157,16 @@ func TestWhatIsAConflictWhileProbing(t *testing.T) {
 }
 
 func TestAConflictCountsBeforeTheFirstProbe(t *testing.T) {
-	play(t, probing(), []event{{packet: packet(theirs(announcement())), verdict: acd.Conflict, next: acd.Never}})
+	play(t, probing(), []event{{packet: new(theirs(announcement())), verdict: acd.Conflict, next: acd.Never}})
 }
 
 func TestAConflictIsTheLastWord(t *testing.T) {
 	d := probing()
-	play(t, d, []event{{packet: packet(theirs(announcement())), verdict: acd.Conflict, next: acd.Never}})
+	play(t, d, []event{{packet: new(theirs(announcement())), verdict: acd.Conflict, next: acd.Never}})
 	d.Announce(start)
 	play(t, d, []event{
 		{at: time.Second, next: acd.Never},
-		{at: time.Second, packet: packet(theirs(announcement())), next: acd.Never},
+		{at: time.Second, packet: new(theirs(announcement())), next: acd.Never},
 		{at: time.Minute, next: acd.Never},
 	})
 }
@@ -210,7 +208,7 @@ func TestAnnouncementsKeepTheirDistanceWhenTheyBeginAnew(t *testing.T) {
 
 // RFC 5227 §2.4(b).
 func TestAnAddressIsDefendedOnceInTenSeconds(t *testing.T) {
-	claim := packet(theirs(announcement()))
+	claim := new(theirs(announcement()))
 	for name, events := range map[string][]event{
 		"and lost to who goes on": {
 			{at: 0, packet: claim, send: one(announcement()), next: acd.Never},
@@ -224,8 +222,8 @@ func TestAnAddressIsDefendedOnceInTenSeconds(t *testing.T) {
 		},
 		"whatever our own packets and others' probes say": {
 			{at: 0, packet: claim, send: one(announcement()), next: acd.Never},
-			{at: time.Second, packet: packet(announcement()), next: acd.Never},
-			{at: time.Second, packet: packet(theirs(probe())), next: acd.Never},
+			{at: time.Second, packet: new(announcement()), next: acd.Never},
+			{at: time.Second, packet: new(theirs(probe())), next: acd.Never},
 			{at: 2 * time.Second, packet: claim, verdict: acd.Conflict, next: acd.Never},
 		},
 	} {
@@ -236,8 +234,8 @@ func TestAnAddressIsDefendedOnceInTenSeconds(t *testing.T) {
 // RFC 5227 §2.1.1: who has the address answers a probe, which is the Pod.
 func TestAProbeForAHeldAddressIsNoConflict(t *testing.T) {
 	play(t, holding(), []event{
-		{packet: packet(theirs(probe())), next: acd.Never},
-		{packet: packet(theirs(probe())), next: acd.Never},
+		{packet: new(theirs(probe())), next: acd.Never},
+		{packet: new(theirs(probe())), next: acd.Never},
 	})
 }
 
@@ -246,7 +244,7 @@ func TestADefenceLeavesTheAnnouncementsInPlace(t *testing.T) {
 	d.Announce(start)
 	play(t, d, []event{
 		{send: one(announcement()), next: 2 * time.Second},
-		{at: time.Second, packet: packet(theirs(announcement())), send: one(announcement()), next: 2 * time.Second},
+		{at: time.Second, packet: new(theirs(announcement())), send: one(announcement()), next: 2 * time.Second},
 		{at: 2 * time.Second, send: one(announcement()), next: acd.Never},
 	})
 }

@@ -26,7 +26,8 @@ type ARPConn struct {
 // OpenARP opens the link in the calling thread's namespace. Nothing is heard
 // before Watch. ErrNoLink if it is missing; a link that is down is none the
 // worse. The link must not be a port of a bridge, which hears no ARP, but the
-// bridge. Nothing is made promiscuous: see Send.
+// bridge. Nothing is made promiscuous: see Send. This node's macvlans on a parent
+// neither hear it nor are heard there, only the LAN.
 func OpenARP(link string) (*ARPConn, error) {
 	// A socket for ARP costs the link's other traffic nothing.
 	file, err := openSocket(link, hearing{filter: nothing(), protocol: unix.ETH_P_ARP})

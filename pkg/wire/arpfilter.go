@@ -43,19 +43,19 @@ func (c claimants) want(p ARP) bool {
 // address. Three instructions a claim, since a filter has 4,096 at most, and the
 // packet's MAC in X all the while.
 func (c claimants) filter() []bpf.Instruction {
-	prog := append(anyARP()[:arpChecks],
+	packet := []bpf.Instruction{
 		bpf.Jump{Skip: 1},
 		bpf.RetConstant{Val: 0},
 		bpf.LoadAbsolute{Off: arpSenderMAC + 2, Size: 4},
 		bpf.TAX{},
 		bpf.LoadAbsolute{Off: arpSenderIP, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 0, SkipTrue: 4},
-		bpf.LoadAbsolute{Off: 20, Size: 2},
+		bpf.LoadAbsolute{Off: arpOp, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: opRequest, SkipTrue: 1},
 		bpf.RetConstant{Val: 0},
 		bpf.LoadAbsolute{Off: arpTargetIP, Size: 4},
-	)
-	return append(prog, c.chain()...)
+	}
+	return slices.Concat(anyARP()[:arpChecks], packet, c.chain())
 }
 
 // chain looks in A for the address, and with it for the MAC.
@@ -96,7 +96,7 @@ func anyARP() []bpf.Instruction {
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: etherARP<<16 | arpHardware, SkipTrue: 5},
 		bpf.LoadAbsolute{Off: 16, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: etherIPv4<<16 | arpSizes, SkipTrue: 3},
-		bpf.LoadAbsolute{Off: 20, Size: 2},
+		bpf.LoadAbsolute{Off: arpOp, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpGreaterThan, Val: opReply, SkipTrue: 1},
 		bpf.RetConstant{Val: keepBytes},
 		bpf.RetConstant{Val: 0},

@@ -17,6 +17,7 @@ const (
 	arpSizes     = 6<<8 | 4
 	opRequest    = 1
 	opReply      = 2
+	arpOp        = etherLen + 6
 	arpSenderMAC = etherLen + 8
 	arpSenderIP  = etherLen + 14
 	arpTargetMAC = etherLen + 18
@@ -66,7 +67,7 @@ func parseARP(frame []byte) (p ARP, ok bool) {
 			return ARP{}, false
 		}
 	}
-	op := binary.BigEndian.Uint16(frame[20:])
+	op := binary.BigEndian.Uint16(frame[arpOp:])
 	return ARP{
 		Reply:     op == opReply,
 		SenderMAC: MAC(frame[arpSenderMAC:arpSenderIP]),
