@@ -131,6 +131,22 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// What a client was offered and did not take is no address of its own.
+func TestAWishGoesBeforeAnOldOffer(t *testing.T) {
+	const discover, offer = dhcpv4.MessageTypeDiscover, dhcpv4.MessageTypeOffer
+	c := newSide(t, nil)
+	m, _ := c.say(1, discover)
+	c.got(m, offer, "198.18.1.0")
+	m, _ = c.say(1, discover)
+	c.got(m, offer, "198.18.1.0")
+	m, _ = c.say(1, discover, wants("198.18.1.1"))
+	c.got(m, offer, "198.18.1.1")
+	m, _ = c.say(1, dhcpv4.MessageTypeRequest, wants("198.18.1.1"), chose("198.18.0.1"))
+	c.got(m, dhcpv4.MessageTypeAck, "198.18.1.1")
+	m, _ = c.say(1, discover, wants("198.18.1.0"))
+	c.got(m, offer, "198.18.1.1") // that one is
+}
+
 func TestUnknownLease(t *testing.T) {
 	c := newSide(t, nil)
 	m, _ := c.say(1, dhcpv4.MessageTypeRequest, has("198.18.1.1"))

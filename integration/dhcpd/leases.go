@@ -26,8 +26,10 @@ type Lease struct {
 // remembered.
 type binding struct {
 	Lease
-	key   string
-	bound bool
+	key string
+	// bound: it is granted. known: it has been, so that the client may have it
+	// again; what was only offered is nobody's.
+	bound, known bool
 }
 
 // database knows who has which address. Not safe for concurrent use.
@@ -72,16 +74,23 @@ func (d *database) available(a netip.Addr, key, mac string, now time.Time) bool 
 }
 
 // pick chooses an address for a client: its reserved one, the one that it has
-// or had, the one that it wishes, the next that is free (RFC 2131 §4.3.1).
+// or had, the one that it wishes, the one that it was offered, the next that is
+// free (RFC 2131 §4.3.1).
 func (d *database) pick(key, mac string, wish netip.Addr, now time.Time) (netip.Addr, bool) {
 	if a, ok := d.cfg.Reserved[mac]; ok {
 		return a, true
 	}
-	if b := d.byKey[key]; b != nil && d.available(b.Addr, key, mac, now) {
-		return b.Addr, true
+	b := d.byKey[key]
+	if b != nil && !d.available(b.Addr, key, mac, now) {
+		b = nil
 	}
-	if d.available(wish, key, mac, now) {
+	switch {
+	case b != nil && b.known:
+		return b.Addr, true
+	case d.available(wish, key, mac, now):
 		return wish, true
+	case b != nil:
+		return b.Addr, true
 	}
 	return d.free(key, mac, now)
 }
@@ -107,13 +116,15 @@ func (d *database) free(key, mac string, now time.Time) (netip.Addr, bool) {
 
 // put records that the address is the client's until the lease expires.
 func (d *database) put(key string, l Lease, bound bool) {
-	if old := d.byKey[key]; old != nil && old.Addr != l.Addr {
+	old := d.byKey[key]
+	known := bound || old != nil && old.known && old.Addr == l.Addr
+	if old != nil && old.Addr != l.Addr {
 		delete(d.byAddr, old.Addr)
 	}
 	if old := d.byAddr[l.Addr]; old != nil && old.key != key {
 		delete(d.byKey, old.key)
 	}
-	b := &binding{Lease: l, key: key, bound: bound}
+	b := &binding{Lease: l, key: key, bound: bound, known: known}
 	d.byKey[key], d.byAddr[l.Addr] = b, b
 }
 

@@ -67,6 +67,15 @@ func Regularly(req Request) ([]Reply, bool) { return req.Regular(), true }
 // NAK refuses, and forgets the client's lease if it had one.
 func NAK(req Request) ([]Reply, bool) { return req.server.refuse(&req), true }
 
+// RegularlyOrNAK answers by the RFC, and refuses where that would be silence: a
+// full pool.
+func RegularlyOrNAK(req Request) ([]Reply, bool) {
+	if replies := req.Regular(); len(replies) > 0 {
+		return replies, true
+	}
+	return NAK(req)
+}
+
 // NAKBy is a refusal by another server; this one forgets nothing.
 func NAKBy(id netip.Addr) Script {
 	return func(req Request) ([]Reply, bool) {
@@ -108,12 +117,14 @@ func Written(by Writer) Script {
 }
 
 // CutShort sends every regular reply cut off after 0 bytes, after 1, and so on
-// until but not including the length that end returns for it.
+// until but not including the length that end returns for it, a millisecond
+// apart: what receives them shall not lose some.
 func CutShort(end Writer) Script {
 	return func(req Request) (all []Reply, handled bool) {
 		for _, reply := range req.Regular() {
 			whole := end(reply.Message)
 			for n := range len(whole) {
+				reply.After = time.Duration(n) * time.Millisecond
 				reply.Writer = func(*dhcpv4.DHCPv4) []byte { return whole[:n] }
 				all = append(all, reply)
 			}

@@ -8,9 +8,11 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
+	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/integration/lab/ether"
 )
@@ -43,10 +45,13 @@ func New(cfg Config) (*Server, error) {
 	return &Server{addr: cfg.Address.Addr(), cfg: cfg, db: newDatabase(cfg), changed: make(chan struct{})}, nil
 }
 
+// Addr returns the server's own address, which is its identity (option 54).
+func (s *Server) Addr() netip.Addr { return s.addr }
+
 // run is what a started server has: its sockets and what waits to be sent.
 type run struct {
 	frames *ether.Socket
-	port   *net.UDPConn
+	port   net.PacketConn
 	mac    net.HardwareAddr
 	ctx    context.Context //nolint:containedctx // ends the delayed replies of this run
 	cancel context.CancelFunc
@@ -78,14 +83,20 @@ func (r *run) open(name string) error {
 		return fmt.Errorf("interface: %w", err)
 	}
 	r.mac = link.HardwareAddr
-	port, err := net.ListenUDP("udp4", &net.UDPAddr{Port: dhcpv4.ServerPort})
-	if err != nil {
+	// After a Stop, a child that is about to start may still hold the old one.
+	shared := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
+		var set error
+		err := raw.Control(func(fd uintptr) {
+			set = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1)
+		})
+		return errors.Join(err, set)
+	}}
+	if r.port, err = shared.ListenPacket(context.Background(), "udp4", fmt.Sprintf(":%d", dhcpv4.ServerPort)); err != nil {
 		return fmt.Errorf("port of DHCP servers: %w", err)
 	}
-	r.port = port
 	r.frames, err = ether.Open(link.Index, ether.All, ether.UDPTo(dhcpv4.ServerPort))
 	if err != nil {
-		_ = port.Close()
+		_ = r.port.Close()
 		return err
 	}
 	return nil
