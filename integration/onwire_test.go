@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -330,7 +331,7 @@ func TestOnTheWireTheConfsPaceIsKept(t *testing.T) {
 // at once must become fewer. Their number on the wire is never above podland's.
 func TestOnTheWireAServerThatRefusesIsAskedByFewerAtOnce(t *testing.T) {
 	t.Parallel()
-	const pods, first, fewer = 24, 16, 8
+	const pods, first = 24, 16
 	l := lab.New(t, options(t, lab.Options{}))
 	server := l.Server().Embedded()
 	letGo := make(chan struct{})
@@ -356,8 +357,8 @@ func TestOnTheWireAServerThatRefusesIsAskedByFewerAtOnce(t *testing.T) {
 	close(letGo)
 	wg.Wait()
 	before, after := clientsAtOnce(messages(cable.All()), pods)
-	if err != nil || after > fewer || after == 0 {
-		t.Errorf("%d clients at once until each is refused, %d after; want %d, then at most %d", before, after, first, fewer)
+	if err != nil || after >= first || after == 0 {
+		t.Errorf("%d clients at once until each is refused, %d after; want %d, then fewer", before, after, first)
 	}
 }
 
@@ -428,7 +429,7 @@ func readStamps(t *testing.T, fd int) (at []time.Time) {
 	buf, oob := make([]byte, 65536), make([]byte, 128)
 	for {
 		n, oobn, _, from, err := unix.Recvmsg(fd, buf, oob, 0)
-		if err == unix.EAGAIN {
+		if errors.Is(err, unix.EAGAIN) {
 			return at
 		}
 		if err != nil {

@@ -23,9 +23,17 @@ const (
 	request  = dhcpv4.MessageTypeRequest
 )
 
-// onEachServer runs a test on a LAN of each of the servers that sites have, with
-// a node whose podland runs.
-func onEachServer(t *testing.T, opts lab.Options, test func(t *testing.T, l *lab.Lab, node *lab.Node)) {
+// site is a LAN with one of the servers that people have, and a node whose
+// podland runs.
+type site struct {
+	*testing.T
+	lan    *lab.Lab
+	server *lab.Server
+	node   *lab.Node
+}
+
+// onEachServer runs a test at a site of each kind.
+func onEachServer(t *testing.T, opts lab.Options, test func(site)) {
 	t.Helper()
 	for _, kind := range []lab.ServerKind{lab.Dnsmasq, lab.Kea, lab.ISC, lab.Udhcpd} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -34,7 +42,7 @@ func onEachServer(t *testing.T, opts lab.Options, test func(t *testing.T, l *lab
 			l := lab.New(t, options(t, opts))
 			node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
 			node.StartPodland()
-			test(t, l, node)
+			test(site{t, l, l.Server(), node})
 		})
 	}
 }
@@ -68,9 +76,9 @@ func onlyAsked(t *testing.T, heard []dhcpv4.MessageType, n int) {
 // two minutes.
 func TestOnEachServerALeaseIsRenewedThenReboundToASuccessorAndReleased(t *testing.T) {
 	t.Parallel()
-	opts := lab.Options{Lease: 10 * time.Minute, T1: 2 * time.Second, T2: 5 * time.Second}
-	onEachServer(t, opts, func(t *testing.T, l *lab.Lab, node *lab.Node) {
-		server := l.Server()
+	opts := lab.Options{Lease: 10 * time.Minute, T1: time.Second, T2: 3 * time.Second}
+	onEachServer(t, opts, func(s site) {
+		t, server, node := s.T, s.server, s.node
 		conf := network(node, leased())
 		pod := node.Pod("p1")
 		result := attach(t, node, conf, pod)
@@ -104,8 +112,8 @@ func TestOnEachServerALeaseIsRenewedThenReboundToASuccessorAndReleased(t *testin
 
 func TestOnEachServerAPodAsksForItsFormerAddressAfterAReboot(t *testing.T) {
 	t.Parallel()
-	onEachServer(t, lab.Options{}, func(t *testing.T, l *lab.Lab, node *lab.Node) {
-		server := l.Server()
+	onEachServer(t, lab.Options{}, func(s site) {
+		t, server, node := s.T, s.server, s.node
 		conf := network(node, leased())
 		at := lab.Attachment{Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_UID", "7c1d"}}}
 		pod := node.Pod("p1")
@@ -174,14 +182,14 @@ func ofAnotherBoot(file string) error {
 func TestOnEachServerAnAddressThatAHostBearsIsDeclined(t *testing.T) {
 	t.Parallel()
 	taken := netip.MustParseAddr("198.18.1.7")
-	onEachServer(t, lab.Options{First: taken, Last: taken}, func(t *testing.T, l *lab.Lab, node *lab.Node) {
-		server := l.Server()
-		squatter := l.Host("squatter")
+	onEachServer(t, lab.Options{First: taken, Last: taken}, func(s site) {
+		t, server, node := s.T, s.server, s.node
+		squatter := s.lan.Host("squatter")
 		if err := squatter.AddAddress(squatter.Iface, netip.PrefixFrom(taken, 16)); err != nil {
 			t.Fatal(err)
 		}
 		before := node.Snapshot()
-		conf := network(node, leased(), object{"budget": "6s"})
+		conf := network(node, leased(), object{"budget": "5s"})
 		pod := node.Pod("p1")
 		// Optimistic: the ADD may have ended when the host answers.
 		_, addErr := node.Add(t.Context(), conf, pod)
