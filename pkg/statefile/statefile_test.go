@@ -2,7 +2,6 @@ package statefile_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -19,8 +18,7 @@ type value struct {
 }
 
 func TestWhatIsPutIsFound(t *testing.T) {
-	open := map[string]func(string) (statefile.Dir, error){"durable": statefile.Open, "volatile": statefile.OpenVolatile}
-	for name, open := range open {
+	for name, open := range openers() {
 		t.Run(name, func(t *testing.T) {
 			dir, err := open(filepath.Join(t.TempDir(), "a", "b"))
 			if err != nil {
@@ -53,34 +51,6 @@ func TestDeleteOfWhatIsNotThereIsNoError(t *testing.T) {
 	}
 	if err := dir.Get("nothing", &value{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("got %v, want fs.ErrNotExist", err)
-	}
-}
-
-func TestABadFileIsSetAsideAndTheOthersAreLoaded(t *testing.T) {
-	dir, err := statefile.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := dir.Put("good", value{N: 7}); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir.Path(), "bad.json"), []byte(`{"n":`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	loaded := map[string]int{}
-	err = dir.Each(func(name string, data []byte) error {
-		var v value
-		if err := json.Unmarshal(data, &v); err != nil {
-			return err
-		}
-		loaded[name] = v.N
-		return nil
-	})
-	if err == nil || len(loaded) != 1 || loaded["good"] != 7 {
-		t.Fatalf("loaded %v, error %v; want the good one and an error about the other", loaded, err)
-	}
-	if _, err := os.Stat(filepath.Join(dir.Path(), "bad.json.corrupt")); err != nil {
-		t.Fatal(err)
 	}
 }
 
