@@ -68,7 +68,7 @@ func Soak(ctx context.Context, l *lab.Lab, n int, logf func(string, ...any)) (Re
 		if r.After, err = a.State(ctx); err != nil {
 			return err
 		}
-		return r.Before.more(r.After)
+		return more(r.Before, r.After)
 	})
 	if err != nil {
 		return r, fmt.Errorf("%d churns left something: %w", n, err)

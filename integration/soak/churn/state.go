@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/podlan/podlan/integration/bench/machine"
 	"github.com/podlan/podlan/integration/lab"
 	"github.com/podlan/podlan/pkg/leaseapi"
@@ -56,7 +54,7 @@ func (a *Arena) State(ctx context.Context) (State, error) {
 		}
 		s.Pods = append(s.Pods, pod)
 	}
-	return s, s.process(a.Node.Podland().PID())
+	return s, process(a.Node.Podland().PID(), &s)
 }
 
 func (a *Arena) leases(ctx context.Context) ([]string, error) {
@@ -72,7 +70,7 @@ func (a *Arena) leases(ctx context.Context) ([]string, error) {
 }
 
 // process asks the kernel about podland.
-func (s *State) process(pid int) (err error) {
+func process(pid int, s *State) (err error) {
 	if s.Usage, err = machine.UsageOf(pid); err != nil {
 		return err
 	}
@@ -145,46 +143,4 @@ func (a *Arena) Granted(granted []lab.Lease) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// more tells what after has that before has not.
-func (before State) more(after State) error {
-	var errs []error
-	diff := func(what string, x, y any) {
-		if d := cmp.Diff(x, y); d != "" {
-			errs = append(errs, fmt.Errorf("%s:\n%s", what, d))
-		}
-	}
-	diff("node", before.calm().Node, after.calm().Node)
-	diff("namespaces of the Pods", before.Pods, after.Pods)
-	diff("podland's leases", before.Leases, after.Leases)
-	diff("the server's leases", before.Server, after.Server)
-	diff("files of the state folder", before.Files, after.Files)
-	for kind, n := range after.Descriptors {
-		if n > before.Descriptors[kind] {
-			errs = append(errs, fmt.Errorf("podland had %d descriptors of %s and has %d", before.Descriptors[kind], kind, n))
-		}
-	}
-	if after.Namespaces > before.Namespaces {
-		errs = append(errs, fmt.Errorf("podland held %d namespaces and holds %d", before.Namespaces, after.Namespaces))
-	}
-	if after.Usage.Threads > before.Usage.Threads+threadsMore {
-		errs = append(errs, fmt.Errorf("podland had %d threads and has %d", before.Usage.Threads, after.Usage.Threads))
-	}
-	if after.Usage.RSS > before.Usage.RSS+memoryMore {
-		errs = append(errs, fmt.Errorf("podland had %.1f MB resident and has %.1f MB", before.Usage.RSS, after.Usage.RSS))
-	}
-	return errors.Join(errs...)
-}
-
-// calm leaves out who listens: podland's socket on the uplink outlives its last
-// use by a second, before as after.
-func (s State) calm() State {
-	links := make(map[string]lab.Link, len(s.Node.Links))
-	for name, l := range s.Node.Links {
-		l.Promiscuity = 0
-		links[name] = l
-	}
-	s.Node.Links = links
-	return s
 }

@@ -15,8 +15,10 @@ func TestTheTargetsOfMessageStoreAndAPIAreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []Target{
-		{"pkg/dhcp4", "FuzzDecode"}, {"pkg/dhcp4", "FuzzClient"},
-		{"pkg/lease", "FuzzDecodeStored"}, {"pkg/daemon", "FuzzRequest"},
+		{"pkg/dhcp4", "FuzzDecode"},
+		{"pkg/dhcp4", "FuzzClient"},
+		{"pkg/lease", "FuzzDecodeStored"},
+		{"pkg/daemon", "FuzzRequest"},
 	} {
 		if !slices.Contains(targets, want) {
 			t.Errorf("%s is not among %v", want, targets)

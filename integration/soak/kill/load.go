@@ -62,10 +62,10 @@ func (l *load) one(ctx context.Context, a *churn.Arena, worker int) error {
 	if tries > 1 {
 		l.again.Add(1)
 	}
-	if ctx.Err() != nil {
-		return nil // the run's end, not a DEL's
+	if ctx.Err() == nil { // else it is the run's end, not a DEL's
+		return err
 	}
-	return err
+	return nil
 }
 
 // end lets the last Pods go, and returns what failed.
