@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/podlan/podlan/pkg/fault"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/statefile"
 )
@@ -78,9 +79,11 @@ func settle(dir statefile.Dir, name string, release func() error) error {
 	if !stands(dir, name) {
 		return nil
 	}
+	fault.Point("tombstone.settle.before")
 	if err := release(); err != nil {
 		return err
 	}
+	fault.Point("tombstone.settle.released")
 	return dir.Delete(name)
 }
 
