@@ -101,8 +101,14 @@ reference: need-go ## build the plugins that ours are compared with into bin/ref
 	@cd integration/bench/reference && \
 	  CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../../bin/reference/ tool
 
+# podland that dies, or has a system call fail, where a test says: pkg/fault.
+.PHONY: faulty
+faulty: need-go # (internal)
+	@mkdir -p bin/fault && chown --reference=. bin bin/fault
+	@CGO_ENABLED=0 $(GO) build -trimpath -tags fault -ldflags '-s -w' -o bin/fault/podland $(MAIN_podland)
+
 .PHONY: test
-test: need-root build reference ## run every test (root); fails on a skip that integration/skips.txt does not name
+test: need-root build reference faulty ## run every test (root); fails on a skip that integration/skips.txt does not name
 	@$(if $(RACE),,echo "no C compiler: the tests run without the race detector";) \
 	rm -f .cache/tests.json
 	@GO="$(GO)" RACE="$(RACE)" UNIT="$(UNIT)" INTEGRATION="$(INTEGRATION)" \
@@ -118,7 +124,9 @@ test-unit: need-go ## run the packages' own tests, no root needed (those that ne
 lint: need-go ## check format, style, dependency rules and go.mod
 	@for mod in . $(MODULES); do (cd $$mod && $(GO) mod tidy -diff); done
 	@$(GO) vet -mod=readonly ./...
+	@$(GO) vet -mod=readonly -tags fault ./pkg/fault ./pkg/statefile
 	@$(TOOL) golangci-lint run ./...
+	@$(TOOL) golangci-lint run --build-tags fault ./pkg/fault ./pkg/statefile
 
 .PHONY: fmt
 fmt: need-go ## format the Go files
