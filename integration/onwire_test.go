@@ -1,9 +1,7 @@
 package integration_test
 
 import (
-	"encoding/binary"
-	"errors"
-	"fmt"
+	"context"
 	"net"
 	"net/netip"
 	"slices"
@@ -25,7 +23,9 @@ const (
 	aSelection = "REQUEST in SELECTING"
 	aRenewal   = "REQUEST in RENEWING"
 	aRebinding = "REQUEST in REBINDING"
+	aReboot    = "REQUEST in INIT-REBOOT"
 	aRelease   = "RELEASE"
+	aDecline   = "DECLINE"
 	aReply     = "reply"
 )
 
@@ -59,6 +59,8 @@ func (m message) name() string {
 		return m.MessageType().String()
 	case m.Options.Has(dhcpv4.OptionServerIdentifier):
 		return aSelection
+	case m.Options.Has(dhcpv4.OptionRequestedIPAddress):
+		return aReboot
 	case m.udp.Dst.Addr() == everybody():
 		return aRebinding
 	}
@@ -93,10 +95,7 @@ func live(t *testing.T, l *lab.Lab, node *lab.Node, pod *lab.Pod, ipam object, m
 	cable := l.Switch().Capture(node.SwitchPort, isDHCP)
 	conf := network(node, ipam)
 	result := attach(t, node, conf, pod)
-	got := life{
-		addr: address(t, result), mac: result.Interfaces[2].Mac,
-		server: l.Server().Host.Addr.Addr(), serverMAC: l.Server().Host.Snapshot().Links["eth0"].MAC,
-	}
+	got := lifeOf(l.Server(), address(t, result), result.Interfaces[2].Mac)
 	err := cable.Await(t.Context(), func(frames []ether.Frame) bool {
 		got.said = messages(frames)
 		i := slices.IndexFunc(got.said, func(m message) bool { return m.name() == aRebinding })
@@ -110,6 +109,13 @@ func live(t *testing.T, l *lab.Lab, node *lab.Node, pod *lab.Pod, ipam object, m
 	l.Server().AwaitReleases(1)
 	got.said = messages(cable.All())
 	return got
+}
+
+func lifeOf(server *lab.Server, addr netip.Addr, mac string) life {
+	return life{
+		addr: addr, mac: mac,
+		server: server.Host.Addr.Addr(), serverMAC: server.Host.Snapshot().Links["eth0"].MAC,
+	}
 }
 
 func toEverybody(req dhcpd.Request) ([]dhcpd.Reply, bool) {
@@ -173,6 +179,10 @@ func (l life) check(t *testing.T, m message) {
 	switch m.name() {
 	case aSelection:
 		want.requested, want.serverID = l.addr.String(), l.server.String()
+	case aReboot:
+		want.requested = l.addr.String()
+	case aDecline:
+		want.requested, want.serverID, want.secs = l.addr.String(), l.server.String(), false
 	case aRelease:
 		want.serverID, want.secs = l.server.String(), false
 		fallthrough
@@ -218,6 +228,59 @@ func (l life) checkTransactions(t *testing.T) {
 	if rebinding.NumSeconds <= renewal.NumSeconds {
 		t.Errorf("secs was %d in RENEWING and is %d in REBINDING", renewal.NumSeconds, rebinding.NumSeconds)
 	}
+}
+
+func TestOnTheWireAfterARebootThereIsNoDISCOVER(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t, options(t, lab.Options{}))
+	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	node.StartPodland()
+	conf := network(node, leased())
+	at := lab.Attachment{Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_UID", "7c1d"}}}
+	pod, again := node.Pod("p1"), node.Pod("p2")
+	result := attach(t, node, conf, pod, at)
+	got := lifeOf(l.Server(), address(t, result), result.Interfaces[2].Mac)
+	cable := l.Switch().Capture(node.SwitchPort, isDHCP)
+	reboot(t, node, pod)
+	attach(t, node, conf, again, at)
+	got.said = messages(cable.All())
+	got.check(t, got.first(t, aReboot))
+	if slices.ContainsFunc(got.said, func(m message) bool { return m.name() == aDiscover }) {
+		t.Errorf("the client said %v", got.said)
+	}
+	detach(t, node, conf, again, at)
+}
+
+func TestOnTheWireADeclineIsAsTheRFCHasIt(t *testing.T) {
+	t.Parallel()
+	taken := netip.MustParseAddr("198.18.1.7")
+	l := lab.New(t, options(t, lab.Options{First: taken, Last: taken}))
+	squatter := l.Host("squatter")
+	if err := squatter.AddAddress(squatter.Iface, netip.PrefixFrom(taken, 16)); err != nil {
+		t.Fatal(err)
+	}
+	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	node.StartPodland()
+	cable := l.Switch().Capture(node.SwitchPort, isDHCP)
+	conf := network(node, leased())
+	pod := node.Pod("p1")
+	ctx, giveUp := context.WithCancel(t.Context())
+	defer giveUp()
+	var wg sync.WaitGroup
+	wg.Go(func() { _, _ = node.Add(ctx, conf, pod) })
+	err := cable.Await(t.Context(), func(frames []ether.Frame) bool {
+		return slices.ContainsFunc(messages(frames), func(m message) bool { return m.name() == aDecline })
+	})
+	giveUp() // there is no other address to wait for
+	wg.Wait()
+	if err != nil {
+		t.Fatalf("nothing was declined: %v", err)
+	}
+	said := messages(cable.All())
+	got := lifeOf(l.Server(), taken, said[0].ClientHWAddr.String())
+	got.said = said
+	got.check(t, got.first(t, aDecline))
+	detach(t, node, conf, pod)
 }
 
 func TestOnTheWireSecsGrowUntilAServerAnswers(t *testing.T) {
@@ -301,160 +364,4 @@ func complains(f ether.Frame, server netip.Addr) bool {
 func isARP(f ether.Frame) bool {
 	_, ok := f.ARP()
 	return ok
-}
-
-// A switch that inspects DHCP shuts a port at one packet too many.
-func TestOnTheWireTheConfsPaceIsKept(t *testing.T) {
-	t.Parallel()
-	const pace, pods = 10, 30
-	// podland's clock is read before the kernel's: a loaded machine may lie
-	// between. Unpaced, all of them are out within a quarter of this.
-	const second = 900 * time.Millisecond
-	l := lab.New(t, options(t, lab.Options{}))
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
-	node.StartPodland()
-	sent := stamps(t, node.Netns, "eth1")
-	conf := network(node, object{"type": "podlan-dhcp", "pace": pace})
-	manyPods(t, node, conf, pods)
-	at := sent()
-	if len(at) < 2*pods {
-		t.Fatalf("%d DHCP packets sent for %d Pods", len(at), pods)
-	}
-	for i := range at[pace:] {
-		if took := at[i+pace].Sub(at[i]); took < second {
-			t.Errorf("%d packets within %s, from the %d-th on", pace+1, took, i+1)
-		}
-	}
-}
-
-// Refusals come of a server that offers one address to several: those that ask
-// at once must become fewer. Their number on the wire is never above podland's.
-func TestOnTheWireAServerThatRefusesIsAskedByFewerAtOnce(t *testing.T) {
-	t.Parallel()
-	const pods, first = 24, 16
-	l := lab.New(t, options(t, lab.Options{}))
-	server := l.Server().Embedded()
-	letGo := make(chan struct{})
-	server.On(dhcpd.Discovering).Answer(together(letGo))
-	server.On(dhcpd.Selecting).Answer(dhcpd.NAK)
-	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
-	node.StartPodland()
-	cable := l.Switch().Capture(node.SwitchPort, isDHCP)
-	conf := network(node, leased(), object{"budget": "6s"})
-	var wg sync.WaitGroup
-	for i := range pods {
-		pod := node.Pod(fmt.Sprintf("p%d", i))
-		wg.Go(func() {
-			if _, err := node.Add(t.Context(), conf, pod); err == nil {
-				t.Error("an ADD succeeds that is always refused")
-			}
-		})
-	}
-	err := cable.Await(t.Context(), func(frames []ether.Frame) bool {
-		before, _ := clientsAtOnce(messages(frames), pods)
-		return before >= first
-	})
-	close(letGo)
-	wg.Wait()
-	before, after := clientsAtOnce(messages(cable.All()), pods)
-	if err != nil || after >= first || after == 0 {
-		t.Errorf("%d clients at once until each is refused, %d after; want %d, then fewer", before, after, first)
-	}
-}
-
-// together answers nobody before the channel is closed, and then slowly.
-func together(letGo <-chan struct{}) dhcpd.Script {
-	return func(req dhcpd.Request) ([]dhcpd.Reply, bool) {
-		replies := req.Regular()
-		for i := range replies {
-			replies[i].When, replies[i].After = letGo, 100*time.Millisecond
-		}
-		return replies, true
-	}
-}
-
-// clientsAtOnce returns how many clients were under way at most, before each of
-// them had been refused once, and after. Who is refused is not under way.
-func clientsAtOnce(said []message, clients int) (before, after int) {
-	asking, refused := map[string]bool{}, map[string]bool{}
-	for _, m := range said {
-		client := m.ClientHWAddr.String()
-		switch {
-		case m.name() == aDiscover:
-			asking[client] = true
-		case m.MessageType() == dhcpv4.MessageTypeNak:
-			delete(asking, client)
-			refused[client] = true
-		}
-		if len(refused) < clients {
-			before = max(before, len(asking))
-		} else {
-			after = max(after, len(asking))
-		}
-	}
-	return before, after
-}
-
-// stamps notes when the kernel gave DHCP packets to an interface for sending:
-// whoever reads them may be late. The returned function ends it.
-func stamps(t *testing.T, ns *lab.Netns, iface string) func() []time.Time {
-	t.Helper()
-	fd := -1
-	err := ns.Do(func() error {
-		nic, err := net.InterfaceByName(iface)
-		if err != nil {
-			return err
-		}
-		protocol := uint16(unix.ETH_P_ALL<<8 | unix.ETH_P_ALL>>8) // in network byte order
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
-			return err
-		}
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
-			return err
-		}
-		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: nic.Index})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	// What came stays in the socket until it is asked for.
-	_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 8<<20)
-	return func() []time.Time { return readStamps(t, fd) }
-}
-
-// readStamps empties the socket.
-func readStamps(t *testing.T, fd int) (at []time.Time) {
-	t.Helper()
-	buf, oob := make([]byte, 65536), make([]byte, 128)
-	for {
-		n, oobn, _, from, err := unix.Recvmsg(fd, buf, oob, 0)
-		if errors.Is(err, unix.EAGAIN) {
-			return at
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		frame, err := ether.Parse(buf[:n])
-		if link, ok := from.(*unix.SockaddrLinklayer); err != nil || !ok || link.Pkttype != unix.PACKET_OUTGOING || !isDHCP(frame) {
-			continue
-		}
-		at = append(at, stampOf(t, oob[:oobn]))
-	}
-}
-
-func stampOf(t *testing.T, oob []byte) time.Time {
-	t.Helper()
-	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range msgs {
-		if m.Header.Type == unix.SCM_TIMESTAMPNS {
-			sec, nsec := binary.NativeEndian.Uint64(m.Data), binary.NativeEndian.Uint64(m.Data[8:])
-			return time.Unix(int64(sec), int64(nsec))
-		}
-	}
-	t.Fatal("a packet without its time")
-	return time.Time{}
 }
