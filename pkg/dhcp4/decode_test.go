@@ -62,6 +62,11 @@ func TestDecodeIsPatientWithServers(t *testing.T) {
 			into(b[44:108], pack(lease))
 			return append(b, pack(kind, option(52, 3))...)
 		},
+		"one option over all three fields": func(b []byte) []byte {
+			into(b[108:236], pack(option(54, serverIP().AsSlice()[1:3]...)))
+			into(b[44:108], pack(option(54, serverIP().AsSlice()[3:]...)))
+			return append(b, pack(kind, lease, option(52, 3), option(54, serverIP().AsSlice()[:1]...))...)
+		},
 		"overflow told twice": func(b []byte) []byte {
 			into(b[108:236], pack(server, lease))
 			return append(b, pack(kind, option(52, 1), option(52, 1))...)
@@ -87,6 +92,9 @@ func TestDecodeIsPatientWithServers(t *testing.T) {
 			}
 			if c.Handle(now, r); c.State() != dhcp4.Requesting {
 				t.Fatalf("refused: %v", c.Counts().Refused)
+			}
+			if l, _ := c.Offered(); l.Server != serverIP() {
+				t.Errorf("offered by %s", l.Server)
 			}
 		})
 	}
