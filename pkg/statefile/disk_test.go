@@ -15,7 +15,7 @@ import (
 
 // onDisk runs f with a small file system of its own, mounted where no other
 // thread sees it.
-func onDisk(t *testing.T, options string, f func(t *testing.T, dir string)) {
+func onDisk(t *testing.T, options string, f func(dir string)) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("to mount takes root")
@@ -25,7 +25,7 @@ func onDisk(t *testing.T, options string, f func(t *testing.T, dir string)) {
 		must(t, unix.Unshare(unix.CLONE_NEWNS))
 		must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
 		must(t, unix.Mount("podlan-test", dir, "tmpfs", 0, options))
-		f(t, dir)
+		f(dir)
 	})
 }
 
@@ -100,7 +100,7 @@ func TestOnAFullDiskTheOldValueStandsAndCanBeDeleted(t *testing.T) {
 	for name, disk := range disks {
 		for kind, open := range openers() {
 			t.Run(name+", "+kind, func(t *testing.T) {
-				onDisk(t, disk.options, func(t *testing.T, root string) {
+				onDisk(t, disk.options, func(root string) {
 					dir, err := open(filepath.Join(root, "state"))
 					must(t, err)
 					must(t, dir.Put("x", value{N: 1}))
@@ -123,7 +123,7 @@ func TestOnAFullDiskTheOldValueStandsAndCanBeDeleted(t *testing.T) {
 func TestOnAReadOnlyDiskTheOldValueStandsAndLocksThatAreThereServe(t *testing.T) {
 	for kind, open := range openers() {
 		t.Run(kind, func(t *testing.T) {
-			onDisk(t, "size=64k", func(t *testing.T, root string) {
+			onDisk(t, "size=64k", func(root string) {
 				dir, err := open(filepath.Join(root, "state"))
 				must(t, err)
 				must(t, dir.Put("x", value{N: 1}))

@@ -31,14 +31,14 @@ func each(dir statefile.Dir) (map[string]int, error) {
 }
 
 // content writes a file as nobody of ours would.
-func content(t testing.TB, dir statefile.Dir, file string, data []byte) {
+func content(t *testing.T, dir statefile.Dir, file string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir.Path(), file), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func names(t testing.TB, dir statefile.Dir) []string {
+func names(t *testing.T, dir statefile.Dir) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir.Path())
 	if err != nil {

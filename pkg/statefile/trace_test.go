@@ -26,7 +26,7 @@ func askToBeTraced() error {
 	if _, _, errno := unix.RawSyscall6(unix.SYS_PTRACE, unix.PTRACE_TRACEME, 0, 0, 0, 0, 0); errno != 0 {
 		return fmt.Errorf("ptrace: %w", errno)
 	}
-	fmt.Println(unix.Gettid()) // from here on the parent can wait for it
+	_, _ = fmt.Fprintln(os.Stdout, unix.Gettid()) // from here on the parent can wait for it
 	return unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGSTOP)
 }
 
