@@ -36,7 +36,7 @@ func main() {
 func run(ctx context.Context, opts options) error {
 	var failed []error
 	for _, s := range opts.stages {
-		logf := progress(s.name)
+		logf := progress(ctx, s.name)
 		where := machine.Describe(ctx)
 		what := s.what(opts)
 		logf("%s", what)
@@ -58,10 +58,14 @@ func run(ctx context.Context, opts options) error {
 	return errors.Join(failed...)
 }
 
-// progress prints lines with the stage and the time since its beginning.
-func progress(stage string) func(string, ...any) {
+// progress prints lines with the stage and the time since its beginning, until
+// ctx ends: nobody waits then, and what fails is no news.
+func progress(ctx context.Context, stage string) func(string, ...any) {
 	began := time.Now()
 	return func(format string, args ...any) {
+		if ctx.Err() != nil {
+			return
+		}
 		s := int(time.Since(began).Seconds())
 		fmt.Printf("%s %02d:%02d "+format+"\n", append([]any{stage, s / 60, s % 60}, args...)...)
 	}

@@ -47,13 +47,44 @@ func TestOnlyTheEndOfTimeIsForgiven(t *testing.T) {
 	}
 }
 
-func TestAFailingInputIsPrinted(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "found"), []byte("go test fuzz v1\nstring(\"7\")\n"), 0o600); err != nil {
+func TestACrasherFailsAndIsPrinted(t *testing.T) {
+	root := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod": "module crash\n\ngo 1.26\n",
+		"pkg/crash/crash_test.go": `package crash
+
+import "testing"
+
+func FuzzCrash(f *testing.F) {
+	f.Add("seven")
+	f.Fuzz(func(t *testing.T, s string) {
+		if s != "seven" {
+			panic("not seven")
+		}
+	})
+}
+`,
+		"cmd/none": "", "plugins/none": "",
+	} {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	targets, err := Targets(root, "Crash")
+	if err != nil {
 		t.Fatal(err)
 	}
-	o := &output{lines: []string{"    Failing input written to found"}}
-	if got := o.input(dir); !strings.Contains(got, `string("7")`) {
-		t.Errorf("printed: %q", got)
+	outcomes := Run(t.Context(), Options{Root: root, Go: "go", Time: "60s", AtOnce: 1, Logf: t.Logf}, targets)
+	if len(outcomes) != 1 || outcomes[0].Err == nil {
+		t.Fatalf("outcomes: %+v", outcomes)
+	}
+	for _, want := range []string{"not seven", "go test fuzz v1\nstring("} {
+		if !strings.Contains(outcomes[0].Err.Error(), want) {
+			t.Errorf("%q is not printed:\n%v", want, outcomes[0].Err)
+		}
 	}
 }
