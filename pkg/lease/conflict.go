@@ -7,7 +7,6 @@ import (
 
 	"github.com/podlan/podlan/pkg/acd"
 	"github.com/podlan/podlan/pkg/dhcp4"
-	"github.com/podlan/podlan/pkg/fault"
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
 
@@ -149,40 +148,6 @@ func (k *Keeper) conflict(e *entry, by acd.MAC, now time.Duration) {
 	}
 	k.decline(e, why, now)
 	k.settle(e, now)
-}
-
-// decline tells the server. An acquisition goes on with another address; who
-// has the address already loses it.
-func (k *Keeper) decline(e *entry, why string, now time.Duration) {
-	l, _ := e.client.Lease()
-	for _, d := range e.client.Decline(now, why).Send {
-		out := datagram(e, d)
-		e.segment.shoot(e, out)
-	}
-	e.declined = fmt.Sprintf("%s was declined: %s", l.Address.Addr(), why)
-	if !e.fresh || e.stage != acquiring && e.stage != storing {
-		k.lose(e, why)
-		return
-	}
-	e.client.TakeAny()
-	e.stage, e.lastLease, e.onDisk = acquiring, dhcp4.Lease{}, false
-	e.tenure++ // what is being stored is void
-	k.eraseAll(e, func() { fault.Point("lease.declined") })
-}
-
-// shot sends a message that nobody answers.
-func (k *Keeper) shot(p place) {
-	e := p.entry
-	used := e.conn != nil
-	err := k.transmit(e, *p.shot)
-	if !used {
-		k.hangUpFor(e, k.cfg.Now())
-	}
-	if err != nil {
-		k.cfg.Log.Warn("DECLINE could not be sent", "key", e.key.String(), "error", err)
-		return
-	}
-	k.cfg.Observer.Sent("DECLINE")
 }
 
 // acceptable refuses what another of ours has: either it lost the address

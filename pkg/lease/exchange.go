@@ -81,7 +81,7 @@ func (k *Keeper) pump(s *segment, now time.Duration) time.Duration {
 		p := s.take(l)
 		switch l {
 		case declines:
-			k.shot(p)
+			k.sayLast(s, p, now)
 		case releases, repeats:
 			k.sendRelease(p.entry, now)
 		default:

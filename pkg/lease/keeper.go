@@ -40,6 +40,7 @@ type Keeper struct {
 	macs     map[dhcp4.MAC]int // ours, and those of a moment ago
 	lates    []late
 	formers  []former
+	unsaid   []unsaid
 	ending   bool
 }
 

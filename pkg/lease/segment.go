@@ -5,7 +5,6 @@ import (
 
 	"github.com/podlan/podlan/pkg/dhcp4"
 	"github.com/podlan/podlan/pkg/leaseapi"
-	"github.com/podlan/podlan/pkg/wire"
 )
 
 // What a segment bears. 1,000 clients at once took dnsmasq 64 s unpaced and
@@ -37,7 +36,7 @@ const (
 type place struct {
 	entry  *entry
 	ticket int
-	shot   *wire.Datagram
+	last   *lastWord
 }
 
 // segment is what the clients of one uplink, or one bridge, share.
@@ -84,11 +83,6 @@ func (s *segment) enter(e *entry, l lane) {
 	s.queues[l] = append(s.queues[l], place{entry: e, ticket: e.ticket})
 }
 
-// shoot queues a message that nobody answers.
-func (s *segment) shoot(e *entry, d wire.Datagram) {
-	s.queues[declines] = append(s.queues[declines], place{entry: e, shot: &d})
-}
-
 // leave gives up the entry's place.
 func (*segment) leave(e *entry) {
 	if e.queued {
@@ -119,7 +113,7 @@ func (s *segment) ready(now time.Duration) (lane, time.Duration) {
 // empty tells whether nobody waits in the lane, and throws away given-up places.
 func (s *segment) empty(l lane) bool {
 	q := s.queues[l]
-	for len(q) > 0 && q[0].shot == nil && q[0].ticket != q[0].entry.ticket {
+	for len(q) > 0 && q[0].last == nil && q[0].ticket != q[0].entry.ticket {
 		q[0] = place{}
 		q = q[1:]
 	}
@@ -132,7 +126,7 @@ func (s *segment) take(l lane) place {
 	p := s.queues[l][0]
 	s.queues[l][0] = place{}
 	s.queues[l] = s.queues[l][1:]
-	if p.shot == nil {
+	if p.last == nil {
 		s.leave(p.entry)
 	}
 	s.packets.spend()

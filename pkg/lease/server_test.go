@@ -55,9 +55,10 @@ type lan struct {
 	known    map[string]netip.Addr // by client-id
 	leases   map[netip.Addr]string // active, client-ids
 	slow     map[dhcpv4.MessageType]time.Duration
-	declined map[netip.Addr]bool // granted to nobody any more
-	learns   bool                // whoever has an address that nobody has, has it
-	forget   bool                // what was sent: for long tests
+	declined map[netip.Addr]bool      // granted to nobody any more
+	learns   bool                     // whoever has an address that nobody has, has it
+	expires  map[netip.Addr]time.Time // if not nil, when leases end
+	forget   bool                     // what was sent: for long tests
 	count    map[dhcpv4.MessageType]int
 
 	ether
@@ -243,9 +244,15 @@ func (l *lan) serve(m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 		// One that it does not know, or would give another, it refuses.
 		wrong := !l.known[id].IsValid() || l.declined[l.known[id]] || l.known[id] != asked(m)
 		if l.refuse || l.strict && wrong {
+			if l.leases[l.known[id]] == id {
+				delete(l.leases, l.known[id])
+			}
 			return l.reply(m, dhcpv4.MessageTypeNak, netip.IPv4Unspecified())
 		}
 		l.leases[l.known[id]] = id
+		if l.expires != nil {
+			l.expires[l.known[id]] = time.Now().Add(l.terms)
+		}
 		return l.reply(m, dhcpv4.MessageTypeAck, l.known[id])
 	case dhcpv4.MessageTypeRelease:
 		a, _ := netip.AddrFromSlice(m.ClientIPAddr.To4())
