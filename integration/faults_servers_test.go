@@ -1,0 +1,236 @@
+package integration_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
+	"github.com/podlan/podlan/integration/dhcpd"
+	"github.com/podlan/podlan/pkg/leaseapi"
+)
+
+const firstPool, lastPool = "198.18.1.0", "198.18.1.255"
+
+// second adds a server to the LAN, with its own pool.
+func (lan faultyLAN) second(first, last string) *dhcpd.Server {
+	return lan.SecondServer("server2", netip.MustParseAddr(first), netip.MustParseAddr(last)).Embedded()
+}
+
+// replacing is an ipam object that prefers another address to none.
+func replacing() object { return object{"type": "podlan-dhcp", "whenLost": "replace"} }
+
+// uncertain attaches n Pods whose leases are to be renewed after 2 s and rebound
+// after t2 seconds, of which the server will not hear before it is told to: by
+// SetScript(nil).
+func (lan faultyLAN) uncertain(t *testing.T, n int, t2 uint32, keys ...object) map[string]*victim {
+	t.Helper()
+	faults := map[string]fault{}
+	for i := range n {
+		faults[fmt.Sprintf("pod%d", i)] = func(on picker) {
+			on(dhcpd.Renewing).Answer(dhcpd.Silent())
+			on(dhcpd.Rebinding).Answer(dhcpd.Silent())
+			on(dhcpd.Selecting).Answer(dhcpd.Alter(dhcpd.Lasting(3600, 2, t2)))
+		}
+	}
+	victims := lan.suffer(t, faults, keys...)
+	for _, v := range victims {
+		if v.err != nil {
+			t.Fatal(v.err)
+		}
+	}
+	return victims
+}
+
+// onTheirOwn fails if two clients have one address, in the servers' eyes or in
+// podland's.
+func (lan faultyLAN) onTheirOwn(t *testing.T, servers ...*dhcpd.Server) {
+	t.Helper()
+	owner := map[netip.Addr]string{}
+	take := func(addr netip.Addr, mac string) {
+		if other, taken := owner[addr]; taken && other != mac {
+			t.Errorf("%s is both %s's and %s's", addr, other, mac)
+		}
+		owner[addr] = mac
+	}
+	for _, s := range servers {
+		for _, l := range s.ActiveLeases() {
+			take(l.Addr, l.MAC.String())
+		}
+	}
+	for _, l := range leasesOf(t, lan.node) {
+		if !isLost(l) {
+			take(l.Address.Addr(), l.MAC)
+		}
+	}
+}
+
+func TestOfTwoServersOneGrantsTheAddressAndTheOtherKeepsIt(t *testing.T) {
+	t.Parallel()
+	for name, slow := range map[string]time.Duration{"at once": 0, "the other late": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lan := newFaultyLAN(t)
+			other := lan.second("198.18.2.0", "198.18.2.255")
+			other.On().Answer(dhcpd.Slow(slow))
+			given := manyPods(t, lan.node, network(lan.node, leased()), 6)
+			for _, addr := range given.addrs {
+				reaches(t, lan.client, addr)
+			}
+			if got := len(lan.server.ActiveLeases()) + len(other.ActiveLeases()); got != len(given.addrs) {
+				t.Errorf("%d leases of both servers, want %d", got, len(given.addrs))
+			}
+			lan.onTheirOwn(t, lan.server, other)
+			lan.isUnharmed(t)
+		})
+	}
+}
+
+func TestWhenItsServerDiesALeaseIsReboundByAnother(t *testing.T) {
+	t.Parallel()
+	lan := newFaultyLAN(t)
+	other := lan.second(firstPool, lastPool)
+	other.On().Answer(dhcpd.Silent())
+	victims := lan.uncertain(t, 3, 5)
+	lan.Server().Kill()
+	other.SetScript(nil)
+	for _, v := range victims {
+		l := v.awaitLease(t, "the lease is rebound", isExtended)
+		if l.Server != other.Addr() {
+			t.Errorf("the lease is %s's, want %s", l.Server, other.Addr())
+		}
+		v.lan.server = other
+		v.servesItsLease(t)
+		detach(t, lan.node, v.conf, v.pod)
+	}
+	if err := other.AwaitType(t.Context(), dhcpv4.MessageTypeRelease, len(victims)); err != nil {
+		t.Error(err)
+	}
+	if left := other.ActiveLeases(); len(left) > 0 {
+		t.Errorf("the second server did not get back %v", left)
+	}
+	lan.isUnharmed(t)
+}
+
+func TestWhenAnotherServerRefusesTheLeaseThePodIsCutOffUntilItsOwnIsBack(t *testing.T) {
+	t.Parallel()
+	lan := newFaultyLAN(t)
+	before := lan.node.Snapshot()
+	other := lan.second("198.18.2.0", "198.18.2.255")
+	other.On().Answer(dhcpd.Silent())
+	victims := lan.uncertain(t, 3, 5)
+	lan.Server().Kill()
+	other.SetScript(nil)
+	for name, v := range victims {
+		t.Run(name, func(t *testing.T) { v.isCutOff(t, "address not available") })
+	}
+	if got := other.ActiveLeases(); len(got) > 0 {
+		t.Errorf("addresses that no Pod can use were taken: %v", got)
+	}
+	lan.server.SetScript(nil)
+	lan.Server().Start()
+	for name, v := range victims {
+		t.Run(name+", and back", v.isBack)
+	}
+	lan.leavesNothing(t, victims, before)
+}
+
+// A server that lost its database gives the first Pod's address to a stranger
+// and does not know the others.
+func TestAServerThatLostItsDatabaseMakesNoAddressTwoPods(t *testing.T) {
+	t.Parallel()
+	for name, ipam := range map[string]object{"withdraw": leased(), "replace": replacing()} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lan := newFaultyLAN(t)
+			before := lan.node.Snapshot()
+			victims := lan.uncertain(t, 3, 12, object{"ipam": ipam})
+			lan.Server().Kill()
+			lan.Server().Forget()
+			lan.Server().Start()
+			stranger := lan.client.DHCPClient("eth0", []byte{0x02, 0xee, 0, 0, 0, 1}, nil)
+			taken, err := stranger.Lease(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			lan.server.SetScript(nil)
+			moves := ipam["whenLost"] != nil
+			for name, v := range victims {
+				t.Run(name, func(t *testing.T) {
+					if v.addr == taken.Addr && !moves {
+						v.isCutOff(t, "address not available")
+						return
+					}
+					// Meanwhile its address may have been offered to another.
+					was := v.addr
+					v.addr = v.awaitLease(t, "the lease is extended", isExtended).Address.Addr()
+					v.servesItsLease(t)
+					if v.addr != was && !moves || v.addr == taken.Addr {
+						t.Errorf("it has %s, and had %s", v.addr, was)
+					}
+				})
+			}
+			lan.onTheirOwn(t, lan.server)
+			if err := stranger.Release(taken); err != nil {
+				t.Fatal(err)
+			}
+			for name, v := range victims {
+				t.Run(name+", at last", v.isBack)
+			}
+			lan.leavesNothing(t, victims, before)
+		})
+	}
+}
+
+func TestAServerWithAnotherRangeCutsEveryPodOffUntilItHasTheirsAgain(t *testing.T) {
+	t.Parallel()
+	lan := newFaultyLAN(t)
+	before := lan.node.Snapshot()
+	victims := lan.uncertain(t, 3, 12)
+	rerange(t, lan.server, "198.18.200.0", "198.18.200.255")
+	lan.server.SetScript(nil)
+	for name, v := range victims {
+		t.Run(name, func(t *testing.T) { v.isCutOff(t, "address not available") })
+	}
+	if got := lan.server.ActiveLeases(); len(got) > 0 {
+		t.Errorf("addresses that no Pod can use were taken: %v", got)
+	}
+	rerange(t, lan.server, firstPool, lastPool)
+	for name, v := range victims {
+		t.Run(name+", and back", v.isBack)
+	}
+	lan.leavesNothing(t, victims, before)
+}
+
+func TestAServerWithAnotherRangeGivesEveryPodThatMayMoveAnAddressOfIt(t *testing.T) {
+	t.Parallel()
+	lan := newFaultyLAN(t)
+	before := lan.node.Snapshot()
+	victims := lan.uncertain(t, 3, 12, object{"ipam": replacing()})
+	rerange(t, lan.server, "198.18.200.0", "198.18.200.255")
+	lan.server.SetScript(nil)
+	for name, v := range victims {
+		t.Run(name, func(t *testing.T) { v.isReplaced(t, "198.18.200.0", "198.18.200.255") })
+	}
+	lan.onTheirOwn(t, lan.server)
+	lan.leavesNothing(t, victims, before)
+}
+
+// isReplaced waits until the Pod has another address, of the range, and checks
+// that it is a whole one: it answers, the old one does not, and all agree.
+func (v *victim) isReplaced(t *testing.T, first, last string) {
+	t.Helper()
+	old := v.addr
+	l := v.awaitLease(t, "another address", func(l leaseapi.Lease) bool {
+		return l.State == leaseapi.StateBound && l.Address.Addr() != old
+	})
+	v.addr = l.Address.Addr()
+	if v.addr.Less(netip.MustParseAddr(first)) || netip.MustParseAddr(last).Less(v.addr) {
+		t.Errorf("%s is not between %s and %s", v.addr, first, last)
+	}
+	v.servesItsLease(t)
+	reaches(t, v.pod, v.lan.client.Addr.Addr())
+	v.isUnreachable(t, old)
+}
