@@ -3,6 +3,7 @@ package lease_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -163,6 +164,49 @@ func TestLateACKOfAGivenUpAcquisitionIsReleasedAgain(t *testing.T) {
 		if n.opened() != 0 {
 			n.Error("the socket stays open")
 		}
+	})
+}
+
+// Nor is what a late answer to a DISCOVER with Rapid Commit grants kept.
+func TestLateRapidCommitIsReleased(t *testing.T) {
+	on(t, func(n *node) {
+		n.set(func() { n.rapid, n.slow[discover] = true, 15*time.Second })
+		r := pod(1)
+		r.RapidCommit = true
+		_, err := n.keeper.Acquire(n.Context(), key(1), r)
+		wantCode(n, err, leaseapi.CodeTryAgainLater)
+		n.wantActive(1)
+		n.pass(10 * time.Second)
+		n.wantSent(release, 2) // both DISCOVERs were answered
+		n.wantActive(0)
+	})
+}
+
+func TestRapidCommit(t *testing.T) {
+	on(t, func(n *node) {
+		n.set(func() { n.rapid = true })
+		r := pod(1)
+		r.RapidCommit = true
+		l := n.acquire(key(1), r)
+		n.wantSent(discover, 1)
+		n.wantSent(request, 0)
+		n.pass(time.Second)
+		n.wantSpoken(l.Address.Addr(), 3, 0)
+		n.hold(key(2), pod(2)) // who does not ask for it gets four
+		n.wantSent(request, 1)
+	})
+}
+
+// Who is not to be listened to is not.
+func TestOnlyTheServersThatAreAllowed(t *testing.T) {
+	on(t, func(n *node) {
+		r := pod(1)
+		r.Servers = []netip.Addr{netip.MustParseAddr("10.0.0.2")}
+		_, err := n.keeper.Acquire(n.Context(), key(1), r)
+		wantCode(n, err, leaseapi.CodeTryAgainLater)
+		n.wantActive(0)
+		r.Servers = append(r.Servers, serverIP())
+		n.hold(key(1), r)
 	})
 }
 

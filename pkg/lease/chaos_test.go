@@ -36,7 +36,7 @@ func TestLivesAtRandom(t *testing.T) {
 				c := &chaos{node: n, rng: rand.New(rand.NewPCG(seed, 1)), alive: map[leaseapi.Key]bool{}}
 				n.stop()
 				c.up()
-				n.set(func() { n.strict, n.expires = true, map[netip.Addr]time.Time{} })
+				n.set(func() { n.strict, n.rapid, n.expires = true, true, map[netip.Addr]time.Time{} })
 				for range 400 {
 					c.step()
 					n.pass(time.Duration(c.rng.Int64N(int64(time.Second)) << c.rng.IntN(9)))
@@ -118,6 +118,7 @@ func (c *chaos) add(i int) {
 	if c.rng.IntN(3) == 0 {
 		r.WhenLost = leaseapi.Replace
 	}
+	r.RapidCommit = c.rng.IntN(4) == 0
 	if c.rng.IntN(8) == 0 {
 		r.Pace = 20
 	}

@@ -67,10 +67,10 @@ func (k *Keeper) settleAt(e *entry, h home) {
 
 // holds returns the leased address that nobody else may have.
 func (e *entry) holds() netip.Addr {
-	if e.gone || e.stage == releasing || e.stage == lost {
+	l, ok := e.client.Lease()
+	if !ok || e.gone || e.stage == releasing || e.stage == lost {
 		return netip.Addr{}
 	}
-	l, _ := e.client.Lease()
 	return l.Address.Addr()
 }
 

@@ -53,7 +53,7 @@ func (k *Keeper) decline(e *entry, why string, now time.Duration) {
 // sayLast sends a DECLINE, unless its address is the client's again.
 func (k *Keeper) sayLast(s *segment, p place, now time.Duration) {
 	e := p.entry
-	if l, _ := e.client.Lease(); l.Address.Addr() == p.last.addr && e.holds().IsValid() || now >= p.last.until {
+	if e.holds() == p.last.addr || now >= p.last.until {
 		return
 	}
 	used := e.conn != nil
@@ -63,6 +63,9 @@ func (k *Keeper) sayLast(s *segment, p place, now time.Duration) {
 	}
 	if err != nil {
 		k.cfg.Log.Warn("DECLINE could not be sent", "key", e.key.String(), "error", err)
+		if missing(err) {
+			return // there is no way any more
+		}
 		k.unsaid = append(k.unsaid, unsaid{segment: s, place: p, at: now + declineAgain})
 		return
 	}

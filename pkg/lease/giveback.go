@@ -2,6 +2,7 @@ package lease
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
@@ -50,10 +51,11 @@ func (e *entry) owes(now time.Duration) dhcp4.Lease {
 	if l, ok := e.client.Lease(); ok && e.stage != lost {
 		return l
 	}
-	if n := len(e.claims); n > 0 {
-		l := e.claims[n-1].lease
-		l.Expiry = now + lateTime
-		return l
+	for _, c := range slices.Backward(e.claims) {
+		if l := c.lease; c.known() {
+			l.Expiry = now + lateTime
+			return l
+		}
 	}
 	return e.former // of before a reboot; nothing else
 }

@@ -19,14 +19,18 @@ const lateTime = 64 * time.Second
 // maxClaims bounds what is remembered of one acquisition.
 const maxClaims = 4
 
-// claim is an unanswered REQUEST for an address that was not held: the server
-// may have granted it without our knowing. Of the lease only the address and
-// the server count.
+// claim is an unanswered REQUEST for an address that was not held, or a DISCOVER
+// that may be granted at once (RFC 4039): the server may have granted it without
+// our knowing. Of the lease only the address and the server count; either may be
+// unknown until the ACK.
 type claim struct {
 	flight     flight
 	lease      dhcp4.Lease
-	unanswered int // REQUESTs
+	unanswered int // messages
 }
+
+// known: enough for a RELEASE.
+func (c claim) known() bool { return c.lease.Address.IsValid() && c.lease.Server.IsValid() }
 
 // late is a given-up entry that listens for ACKs until then.
 type late struct {
@@ -34,32 +38,30 @@ type late struct {
 	until time.Duration
 }
 
-// claim remembers the REQUEST. A renewal's needs none: its lease is known.
+// claim remembers the message. A renewal's needs none: its lease is known.
 func (e *entry) claim(d dhcp4.Datagram) {
-	if _, ok := e.client.Lease(); ok {
+	if _, ok := e.client.Lease(); ok || d.Type == dhcpv4.MessageTypeDiscover && !e.req.RapidCommit {
 		return
 	}
 	m, err := dhcpv4.FromBytes(d.Payload)
 	if err != nil {
 		return
 	}
-	address, ok := netip.AddrFromSlice(m.RequestedIPAddress().To4())
-	server, named := netip.AddrFromSlice(m.ServerIdentifier().To4())
-	xid := binary.BigEndian.Uint32(m.TransactionID[:])
-	if !ok || !named {
-		return
+	var l dhcp4.Lease
+	if address, ok := netip.AddrFromSlice(m.RequestedIPAddress().To4()); ok && d.Type == dhcpv4.MessageTypeRequest {
+		server, _ := netip.AddrFromSlice(m.ServerIdentifier().To4())
+		l = dhcp4.Lease{Address: netip.PrefixFrom(address, address.BitLen()), Server: server, ServerMAC: e.server}
 	}
-	if n := len(e.claims); n > 0 && e.claims[n-1].flight.xid == xid {
-		e.claims[n-1].unanswered++ // the same REQUEST again
+	xid := binary.BigEndian.Uint32(m.TransactionID[:])
+	if n := len(e.claims); n > 0 && e.claims[n-1].flight.xid == xid { // the same transaction
+		e.claims[n-1].unanswered++
+		e.claims[n-1].lease = l
 		return
 	}
 	if len(e.claims) == maxClaims {
 		e.claims = e.claims[1:]
 	}
-	e.claims = append(e.claims, claim{
-		flight: flight{xid: xid, mac: e.who.mac}, unanswered: 1,
-		lease: dhcp4.Lease{Address: netip.PrefixFrom(address, address.BitLen()), Server: server, ServerMAC: e.server},
-	})
+	e.claims = append(e.claims, claim{flight: flight{xid: xid, mac: e.who.mac}, unanswered: 1, lease: l})
 }
 
 // unclaim forgets a REQUEST that was refused.
@@ -121,13 +123,27 @@ func (k *Keeper) hearLate(e *entry, reply dhcp4.Reply) {
 	now, c := k.cfg.Now(), &e.claims[i]
 	c.unanswered--
 	if reply.Type == dhcpv4.MessageTypeAck && e.gone && k.clients[e.who] == nil {
-		k.cfg.Log.Info("a server granted late what had been given up", "key", e.key.String(), "address", c.lease.Address.Addr().String())
-		e.dues = c.lease
-		e.dues.Expiry = now + lateTime
-		e.message, e.sent = nil, 0
-		e.segment.enter(e, releases)
+		k.giveBackLate(e, c, reply, now)
 	}
 	if !slices.ContainsFunc(e.claims, func(c claim) bool { return c.unanswered > 0 }) {
 		k.endLate(e, now)
 	}
+}
+
+// giveBackLate sends the RELEASE of what was granted late. What was not known so
+// far, the ACK tells.
+func (k *Keeper) giveBackLate(e *entry, c *claim, reply dhcp4.Reply, now time.Duration) {
+	if !c.known() {
+		e.client.Handle(now, reply)
+		l, ok := e.client.Lease()
+		if !ok {
+			return
+		}
+		c.lease = l
+	}
+	k.cfg.Log.Info("a server granted late what had been given up", "key", e.key.String(), "address", c.lease.Address.Addr().String())
+	e.dues = c.lease
+	e.dues.Expiry = now + lateTime
+	e.message, e.sent = nil, 0
+	e.segment.enter(e, releases)
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/insomniacslk/dhcp/dhcpv4"
+
 	"github.com/podlan/podlan/pkg/lease"
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
@@ -108,6 +110,28 @@ func TestAfterARebootAnADDThatFails(t *testing.T) {
 		n.wantSent(release, 1)
 		n.wantFile(key(1), false)
 		n.wantState(key(2), "")
+	})
+}
+
+// The former address was asked for, and is granted when nobody waits any more.
+func TestAfterARebootALateACKIsReleased(t *testing.T) {
+	on(t, func(n *node) {
+		n.hold(key(1), pod(1))
+		n.reboot(time.Minute)
+		n.set(func() {
+			n.slow[request] = 8 * time.Second
+			n.mute = func(k dhcpv4.MessageType) bool { return k == discover }
+		})
+		r := pod(1)
+		r.BudgetMS = 3000
+		_, err := n.keeper.Acquire(n.Context(), key(2), r)
+		wantCode(n, err, leaseapi.CodeTryAgainLater)
+		n.pass(time.Second)
+		n.wantSent(release, 1)
+		n.set(func() { n.leases[first()] = string(pod(1).ClientID) }) // it grants only now
+		n.pass(10 * time.Second)
+		n.wantSent(release, 2)
+		n.wantActive(0)
 	})
 }
 

@@ -70,9 +70,7 @@ func (k *Keeper) send(e *entry, d dhcp4.Datagram, now time.Duration) error {
 	if e.stage == acquiring {
 		e.listen = e.giveUp // a server may take its time to look for conflicts
 	}
-	if d.Type == dhcpv4.MessageTypeRequest {
-		e.claim(d)
-	}
+	e.claim(d)
 	k.cfg.Observer.Sent(d.Type.String())
 	k.cfg.Log.Debug("sent", "type", d.Type.String(), "key", e.key.String(), "mac", e.req.MAC, "to", d.Dst.String())
 	return nil

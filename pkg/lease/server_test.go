@@ -50,6 +50,7 @@ type lan struct {
 	terms    time.Duration // lease time
 	mute     func(dhcpv4.MessageType) bool
 	stranger func(mac string) bool // nobody answers it
+	rapid    bool                  // grants in two messages (RFC 4039)
 	refuse   bool                  // NAK every REQUEST
 	strict   bool                  // NAK those for another address than it has for the client
 	known    map[string]netip.Addr // by client-id
@@ -235,6 +236,12 @@ func (l *lan) serve(m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 		if !l.known[id].IsValid() || l.declined[l.known[id]] {
 			l.known[id] = l.next()
 		}
+		if _, wanted := m.Options[80]; wanted && l.rapid {
+			l.grant(id)
+			ack := l.reply(m, dhcpv4.MessageTypeAck, l.known[id])
+			ack.Options[80] = nil
+			return ack
+		}
 		return l.reply(m, dhcpv4.MessageTypeOffer, l.known[id])
 	case dhcpv4.MessageTypeRequest:
 		if l.learns && !l.known[id].IsValid() && l.leases[asked(m)] == "" {
@@ -249,10 +256,7 @@ func (l *lan) serve(m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 			}
 			return l.reply(m, dhcpv4.MessageTypeNak, netip.IPv4Unspecified())
 		}
-		l.leases[l.known[id]] = id
-		if l.expires != nil {
-			l.expires[l.known[id]] = time.Now().Add(l.terms)
-		}
+		l.grant(id)
 		return l.reply(m, dhcpv4.MessageTypeAck, l.known[id])
 	case dhcpv4.MessageTypeRelease:
 		a, _ := netip.AddrFromSlice(m.ClientIPAddr.To4())
@@ -264,6 +268,14 @@ func (l *lan) serve(m *dhcpv4.DHCPv4) *dhcpv4.DHCPv4 {
 		l.declined[asked(m)] = true
 	}
 	return nil
+}
+
+// grant holds the client's address for it.
+func (l *lan) grant(id string) {
+	l.leases[l.known[id]] = id
+	if l.expires != nil {
+		l.expires[l.known[id]] = time.Now().Add(l.terms)
+	}
 }
 
 // next is an address for a client that has none.
