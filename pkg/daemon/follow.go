@@ -166,7 +166,11 @@ func (f *follower) readdress(ctx context.Context, rec *attachment.Record, lease 
 	if err := f.gate.Close(ctx, *rec, "the Pod gets "+lease.Address.String()); err != nil {
 		return fmt.Errorf("close the port: %w", err)
 	}
-	if err := pod.Readdress(ctx, rec.Netns, rec.IfName, rec.Addrs, leasedConfig(lease)); err != nil {
+	priority := 0
+	if rec.Lease != nil {
+		priority = rec.Lease.RoutePriority
+	}
+	if err := pod.Readdress(ctx, rec.Netns, rec.IfName, rec.Addrs, leasedConfig(lease, priority)); err != nil {
 		return fmt.Errorf("give the Pod %s: %w", lease.Address, err)
 	}
 	if rec.Addrs[0] != lease.Address {

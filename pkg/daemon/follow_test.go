@@ -49,6 +49,8 @@ func TestWithThePolicyReplaceThePodGetsTheAddressThatIsLeasedNow(t *testing.T) {
 		t.Run(first, func(t *testing.T) {
 			r := newReconciled(t)
 			rec, there := r.attached(t)
+			rec.Lease.RoutePriority = 77
+			must(t, r.store.Put(rec))
 			next := r.lose(rec.Key, "re-ranged")
 			if first == "closed meanwhile" {
 				must(t, r.follower.follow(t.Context(), rec.Key))
@@ -81,6 +83,9 @@ func TestWithThePolicyReplaceThePodGetsTheAddressThatIsLeasedNow(t *testing.T) {
 			must(t, err)
 			text := ""
 			for _, route := range routes {
+				if route.Gw != nil && route.Priority != 77 {
+					t.Errorf("metric %d", route.Priority)
+				}
 				text += route.String() + "\n"
 			}
 			if !strings.Contains(text, "198.51.100.1") || !strings.Contains(text, "203.0.113.0/24") {

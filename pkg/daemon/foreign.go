@@ -70,7 +70,7 @@ func (f *foreign) restore(ctx context.Context, h lease.Held, l leaseapi.Lease, w
 		if was.IsValid() {
 			former = append(former, was)
 		}
-		if err := pod.Readdress(ctx, h.Request.Netns, l.IfName, former, leasedConfig(l)); err != nil {
+		if err := pod.Readdress(ctx, h.Request.Netns, l.IfName, former, leasedConfig(l, h.Request.RoutePriority)); err != nil {
 			return fmt.Errorf("give the Pod %s: %w", l.Address, err)
 		}
 		f.count("opened")

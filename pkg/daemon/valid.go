@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -151,6 +152,9 @@ func validPolicy(req leaseapi.Request) error {
 		}
 	default:
 		return bad("whenLost", string(req.WhenLost), "withdraw, replace")
+	}
+	if req.RoutePriority < 0 || req.RoutePriority > math.MaxInt32 {
+		return bad("routePriority", strconv.Itoa(req.RoutePriority), "0 to 2147483647")
 	}
 	if req.Pace < 0 || req.Pace > maxPace {
 		return bad("pace", strconv.Itoa(req.Pace), "1 to 500; 0 for podland's own")

@@ -144,6 +144,9 @@ type Request struct {
 	// Protected are networks that no route of the server's may cover, but for
 	// the default route: the node's own and those of Services.
 	Protected []netip.Prefix `json:"protected,omitempty"`
+	// RoutePriority is the metric of the Pod's routes, for when podland sets
+	// them itself; 0: the kernel's.
+	RoutePriority int `json:"routePriority,omitempty"`
 }
 
 // State is a lease's place in its life.

@@ -31,6 +31,8 @@ func (d *DHCP) LeaseRequest(of Interface, port Handover) leaseapi.Request {
 		Servers: d.Servers, Pace: d.Pace, RapidCommit: d.RapidCommit,
 		Ignore:    d.Ignore,
 		Protected: protected(slices.Concat(d.ServiceCIDRs, port.Networks), d.AllowRoutes),
+
+		RoutePriority: d.Priority,
 	}
 	if d.Handover == nil {
 		req.Confirm = leaseapi.ByAddress
