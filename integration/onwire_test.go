@@ -139,7 +139,12 @@ func TestOnTheWireEachMessageIsAsTheRFCHasIt(t *testing.T) {
 			l := lab.New(t, options(t, shortTimes()))
 			node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
 			node.StartPodland()
+			server := l.Server().Host
+			complaints := server.Capture(server.Iface, func(f ether.Frame) bool { return complains(f, server.Addr.Addr()) })
 			got := live(t, l, node, node.Pod("p1"), object{"type": "podlan-dhcp", "dhcpFrom": from}, func(string) {})
+			if frames := complaints.All(); len(frames) > 0 {
+				t.Errorf("ICMP to the server: %v", frames)
+			}
 			for _, name := range []string{aDiscover, aSelection, aRenewal, aRebinding, aRelease} {
 				got.first(t, name)
 			}

@@ -50,7 +50,7 @@ type backend interface {
 	// declined are addresses that the database keeps from everybody.
 	declined() ([]netip.Addr, error)
 	releases() ([]Release, error)
-	heard() []Message
+	heard() []message
 	log() string
 }
 

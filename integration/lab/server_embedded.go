@@ -72,11 +72,11 @@ func (e *embedded) releases() ([]Release, error) {
 	return releases, nil
 }
 
-func (e *embedded) heard() []Message {
-	var heard []Message
+func (e *embedded) heard() []message {
+	var heard []message
 	for _, m := range e.server.Log() {
 		if !m.Sent {
-			heard = append(heard, Message{Type: m.Type, MAC: m.MAC.String()})
+			heard = append(heard, message{Type: m.Type, MAC: m.MAC.String()})
 		}
 	}
 	return heard

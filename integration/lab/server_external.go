@@ -133,17 +133,17 @@ func (e *external) declined() ([]netip.Addr, error) {
 
 // heard tells the clients' messages in the log. Kea names what it did about
 // them, so one that it refused is not there.
-func (e *external) heard() []Message {
+func (e *external) heard() []message {
 	kinds := map[string]dhcpv4.MessageType{
 		"DISCOVER": dhcpv4.MessageTypeDiscover, "LEASE_ADVERT": dhcpv4.MessageTypeDiscover,
 		"REQUEST": dhcpv4.MessageTypeRequest, "LEASE_ALLOC": dhcpv4.MessageTypeRequest,
 		"DECLINE": dhcpv4.MessageTypeDecline, "DECLINE_LEASE": dhcpv4.MessageTypeDecline,
 		"RELEASE": dhcpv4.MessageTypeRelease,
 	}
-	var heard []Message
+	var heard []message
 	kind, mac := e.message.SubexpIndex("type"), e.message.SubexpIndex("mac")
 	for _, m := range e.message.FindAllStringSubmatch(e.log(), -1) {
-		heard = append(heard, Message{Type: kinds[m[kind]], MAC: m[mac]})
+		heard = append(heard, message{Type: kinds[m[kind]], MAC: m[mac]})
 	}
 	return heard
 }

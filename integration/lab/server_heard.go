@@ -9,8 +9,8 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// Message is a client's message in a server's log.
-type Message struct {
+// message is a client's in a server's log.
+type message struct {
 	Type dhcpv4.MessageType
 	MAC  string
 }

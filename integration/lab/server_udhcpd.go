@@ -165,11 +165,11 @@ func (e *external) writeOut() error {
 }
 
 // heard are the clients' messages on the server's wire.
-func (u *udhcpd) heard() []Message {
-	var heard []Message
+func (u *udhcpd) heard() []message {
+	var heard []message
 	for _, f := range u.wire.All() {
 		if m, _ := f.DHCP(); !f.Outgoing && !f.OtherHost && m.OpCode == dhcpv4.OpcodeBootRequest {
-			heard = append(heard, Message{Type: m.MessageType(), MAC: m.ClientHWAddr.String()})
+			heard = append(heard, message{Type: m.MessageType(), MAC: m.ClientHWAddr.String()})
 		}
 	}
 	return heard
