@@ -205,7 +205,7 @@ func TestAnADDInAFullPoolFailsUntilAnAddressIsFree(t *testing.T) {
 			t.Parallel()
 			lan := newFaultyLAN(t)
 			lan.server.On(dhcpd.Discovering).Answer(full)
-			rerange(t, lan.server, "198.18.4.0", "198.18.4.1")
+			rerange(t, lan.server, "198.18.4.0/16", "198.18.4.1")
 			given := manyPods(t, lan.node, network(lan.node, leased()), 2)
 			v := lan.victim("third", object{"budget": "3s"})
 			v.attach(t.Context())

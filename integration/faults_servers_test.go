@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"testing"
 	"time"
@@ -22,14 +23,14 @@ func (lan faultyLAN) second(first, last string) *dhcpd.Server {
 // replacing is an ipam object that prefers another address to none.
 func replacing() object { return object{"type": "podlan-dhcp", "whenLost": "replace"} }
 
-// uncertain attaches n Pods whose leases are to be renewed after 2 s and rebound
+// uncertain attaches three Pods whose leases are to be renewed after 2 s and rebound
 // after t2 seconds, of which the server will not hear before it is told to: by
 // SetScript(nil).
-func (lan faultyLAN) uncertain(t *testing.T, n int, t2 uint32, keys ...object) map[string]*victim {
+func (lan faultyLAN) uncertain(t *testing.T, t2 uint32, keys ...object) map[string]*victim {
 	t.Helper()
 	faults := map[string]fault{}
-	for i := range n {
-		faults[fmt.Sprintf("pod%d", i)] = func(on picker) {
+	for range 3 {
+		faults[fmt.Sprintf("pod%d", lan.pods.Load()+int32(len(faults)))] = func(on picker) {
 			on(dhcpd.Renewing).Answer(dhcpd.Silent())
 			on(dhcpd.Rebinding).Answer(dhcpd.Silent())
 			on(dhcpd.Selecting).Answer(dhcpd.Alter(dhcpd.Lasting(3600, 2, t2)))
@@ -93,7 +94,7 @@ func TestWhenItsServerDiesALeaseIsReboundByAnother(t *testing.T) {
 	lan := newFaultyLAN(t)
 	other := lan.second(firstPool, lastPool)
 	other.On().Answer(dhcpd.Silent())
-	victims := lan.uncertain(t, 3, 5)
+	victims := lan.uncertain(t, 5)
 	lan.Server().Kill()
 	other.SetScript(nil)
 	for _, v := range victims {
@@ -120,7 +121,7 @@ func TestWhenAnotherServerRefusesTheLeaseThePodIsCutOffUntilItsOwnIsBack(t *test
 	before := lan.node.Snapshot()
 	other := lan.second("198.18.2.0", "198.18.2.255")
 	other.On().Answer(dhcpd.Silent())
-	victims := lan.uncertain(t, 3, 5)
+	victims := lan.uncertain(t, 5)
 	lan.Server().Kill()
 	other.SetScript(nil)
 	for name, v := range victims {
@@ -146,7 +147,7 @@ func TestAServerThatLostItsDatabaseMakesNoAddressTwoPods(t *testing.T) {
 			t.Parallel()
 			lan := newFaultyLAN(t)
 			before := lan.node.Snapshot()
-			victims := lan.uncertain(t, 3, 12, object{"ipam": ipam})
+			victims := lan.uncertain(t, 12, object{"ipam": ipam})
 			lan.Server().Kill()
 			lan.Server().Forget()
 			lan.Server().Start()
@@ -184,38 +185,34 @@ func TestAServerThatLostItsDatabaseMakesNoAddressTwoPods(t *testing.T) {
 	}
 }
 
-func TestAServerWithAnotherRangeCutsEveryPodOffUntilItHasTheirsAgain(t *testing.T) {
+// The pool moves to another subnet of the same wire.
+func TestAServerWithAnotherRangeCutsPodsOffUntilItHasTheirsAgainOrMovesThoseThatMay(t *testing.T) {
 	t.Parallel()
 	lan := newFaultyLAN(t)
 	before := lan.node.Snapshot()
-	victims := lan.uncertain(t, 3, 12)
-	rerange(t, lan.server, "198.18.200.0", "198.18.200.255")
+	staying := lan.uncertain(t, 12)
+	moving := lan.uncertain(t, 12, object{"ipam": replacing()})
+	if err := lan.client.AddAddress("eth0", netip.MustParsePrefix("198.19.0.9/16")); err != nil {
+		t.Fatal(err)
+	}
+	rerange(t, lan.server, "198.19.200.0/15", "198.19.200.255")
 	lan.server.SetScript(nil)
-	for name, v := range victims {
+	for name, v := range moving {
+		t.Run(name, func(t *testing.T) { v.isReplaced(t, "198.19.200.0", "198.19.200.255") })
+	}
+	for name, v := range staying {
 		t.Run(name, func(t *testing.T) { v.isCutOff(t, "address not available") })
 	}
-	if got := lan.server.ActiveLeases(); len(got) > 0 {
+	if got := lan.server.ActiveLeases(); len(got) != len(moving) {
 		t.Errorf("addresses that no Pod can use were taken: %v", got)
 	}
-	rerange(t, lan.server, firstPool, lastPool)
-	for name, v := range victims {
+	lan.onTheirOwn(t, lan.server)
+	rerange(t, lan.server, firstPool+"/16", lastPool)
+	for name, v := range staying {
 		t.Run(name+", and back", v.isBack)
 	}
-	lan.leavesNothing(t, victims, before)
-}
-
-func TestAServerWithAnotherRangeGivesEveryPodThatMayMoveAnAddressOfIt(t *testing.T) {
-	t.Parallel()
-	lan := newFaultyLAN(t)
-	before := lan.node.Snapshot()
-	victims := lan.uncertain(t, 3, 12, object{"ipam": replacing()})
-	rerange(t, lan.server, "198.18.200.0", "198.18.200.255")
-	lan.server.SetScript(nil)
-	for name, v := range victims {
-		t.Run(name, func(t *testing.T) { v.isReplaced(t, "198.18.200.0", "198.18.200.255") })
-	}
-	lan.onTheirOwn(t, lan.server)
-	lan.leavesNothing(t, victims, before)
+	maps.Copy(staying, moving)
+	lan.leavesNothing(t, staying, before)
 }
 
 // isReplaced waits until the Pod has another address, of the range, and checks

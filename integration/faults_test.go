@@ -58,12 +58,14 @@ type victim struct {
 	err    error // of its ADD
 }
 
-// rerange gives the server another pool: leases outside of it are no longer its
-// to extend.
+// rerange gives the server another pool, from its first address with the subnet's
+// length on: leases outside of it are no longer the server's to extend.
 func rerange(t *testing.T, server *dhcpd.Server, first, last string) {
 	t.Helper()
+	from := netip.MustParsePrefix(first)
 	if err := server.Reconfigure(func(c *dhcpd.Config) {
-		c.First, c.Last = netip.MustParseAddr(first), netip.MustParseAddr(last)
+		c.Address = netip.PrefixFrom(c.Address.Addr(), from.Bits())
+		c.First, c.Last = from.Addr(), netip.MustParseAddr(last)
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func CutShort(end Writer) Script {
 	return func(req Request) (all []Reply, handled bool) {
 		for _, reply := range req.Regular() {
 			whole := end(reply.Message)
-			for n := range len(whole) {
+			for n := range whole {
 				reply.After = time.Duration(n) * time.Millisecond
 				reply.Writer = func(*dhcpv4.DHCPv4) []byte { return whole[:n] }
 				all = append(all, reply)
