@@ -65,10 +65,11 @@ func (k *Keeper) settleAt(e *entry, h home) {
 	}
 }
 
-// holds returns the leased address that nobody else may have.
+// holds returns the leased address that nobody else may have. What is reserved
+// only, the server may give away.
 func (e *entry) holds() netip.Addr {
 	l, ok := e.client.Lease()
-	if !ok || e.gone || e.stage == releasing || e.stage == lost {
+	if !ok || e.gone || e.stage == releasing || e.stage == reserved || e.stage == lost {
 		return netip.Addr{}
 	}
 	return l.Address.Addr()
@@ -76,7 +77,7 @@ func (e *entry) holds() netip.Addr {
 
 // watched returns the address to be watched over, if there is one.
 func (e *entry) watched() netip.Addr {
-	if e.req.Conflict == leaseapi.ConflictOff || e.gone || e.muted() || e.stage == releasing || e.stage == reserved {
+	if e.req.Conflict == leaseapi.ConflictOff || e.gone || e.muted() || e.stage == releasing {
 		return netip.Addr{}
 	}
 	if _, ok := e.client.Lease(); ok {

@@ -123,9 +123,10 @@ func (e *entry) answer(o outcome) {
 	e.waiters = nil
 }
 
-// terms returns the lease that is, or was, held.
+// terms returns the lease that is, or was, held. One that returns is not told of
+// before it is back.
 func (e *entry) terms() (dhcp4.Lease, bool) {
-	if l, ok := e.client.Lease(); ok && e.stage != lost && e.stage != releasing {
+	if l, ok := e.client.Lease(); ok && e.stage != lost && e.stage != returning && e.stage != releasing {
 		return l, true
 	}
 	return e.lastLease, e.lastLease.Address.IsValid()

@@ -39,11 +39,11 @@ func (k *Keeper) turn() time.Duration {
 		k.wake(e, now)
 	}
 	next := min(now+longestSleep, k.endLates(now), k.endFormers(now), k.sayAgain(now))
-	for _, r := range k.ears {
-		next = min(next, k.speak(r, now))
-	}
 	for _, s := range k.segments {
 		next = min(next, k.pump(s, now))
+	}
+	for _, r := range k.ears {
+		next = min(next, k.speak(r, now))
 	}
 	if at, ok := k.due.first(); ok {
 		next = min(next, at)

@@ -68,6 +68,14 @@ func (k *Keeper) segmentOf(req leaseapi.Request) *segment {
 	return s
 }
 
+// name is that of the link to which it belongs.
+func (s *segment) name() string {
+	if s.uplink != "" {
+		return s.uplink
+	}
+	return s.bridge
+}
+
 // answered lets the window grow, unanswered lets it shrink.
 func (s *segment) answered() { s.window = min(mostWindow, s.window+1) }
 
