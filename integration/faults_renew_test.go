@@ -76,6 +76,7 @@ func TestALeaseIsExtendedWhateverAServerDoesWrong(t *testing.T) {
 		"without END":               {atT1(dhcpd.Written(dhcpd.Endless)), false},
 		"options longer than 255":   {lie(dhcpd.With(121, manyRoutes()...)), false},
 		"T1 after T2":               {lie(dhcpd.Lasting(7200, 7000, 6000)), false},
+		"another mask":              {lie(dhcpd.With(1, 255, 255, 254, 0)), false},
 		"another router":            {lie(dhcpd.With(3, rogue().AsSlice()...)), false},
 		"no router any more":        {lie(dhcpd.Without(3)), false},
 	}

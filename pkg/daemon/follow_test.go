@@ -95,6 +95,18 @@ func TestWithThePolicyReplaceThePodGetsTheAddressThatIsLeasedNow(t *testing.T) {
 	}
 }
 
+func TestAChangedMaskClosesNothing(t *testing.T) {
+	r := newReconciled(t)
+	rec, _ := r.attached(t)
+	wider := r.held[rec.Key]
+	wider.Address = netip.MustParsePrefix("192.0.2.7/23")
+	r.set(wider)
+	must(t, r.follower.follow(t.Context(), rec.Key))
+	if r.closed(t, rec) || len(r.events) > 0 {
+		t.Errorf("events %v", r.events)
+	}
+}
+
 func TestAnAddressThatIsNotThePodsOpensNothingWithoutThePolicyReplace(t *testing.T) {
 	r := newReconciled(t)
 	rec, _ := r.attached(t)
