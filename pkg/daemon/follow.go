@@ -125,7 +125,7 @@ func (f *follower) foreigner(ctx context.Context, key leaseapi.Key) error {
 
 func (f *follower) close(ctx context.Context, rec attachment.Record, reason string) error {
 	if rec.Closed == reason {
-		return nil
+		return f.gate.Shut(ctx, rec)
 	}
 	if err := f.gate.Close(ctx, rec, reason); err != nil {
 		return fmt.Errorf("close the port: %w", err)
