@@ -18,7 +18,7 @@ import (
 // comes again, with the addresses, where the port had to forward before they
 // were known: what stood for the port is replaced in one batch.
 func (a *add) open(ctx context.Context) error {
-	if !a.conf.Guard {
+	if a.conf.Guard.Off {
 		return nil
 	}
 	return a.guard.Add(ctx, a.rec.GuardPort())
@@ -63,7 +63,12 @@ func prefixOf(n net.IPNet) (netip.Prefix, error) {
 }
 
 func portFlags(conf *netconf.Bridge) pod.PortFlags {
-	return pod.PortFlags{Hairpin: conf.Hairpin, Isolated: conf.PortIsolation, Learning: !conf.Guard}
+	// A virtual router's MAC moves from port to port.
+	flags := pod.PortFlags{Hairpin: conf.Hairpin, Isolated: conf.PortIsolation, Learning: conf.Guard.Off || conf.Guard.VRRP}
+	for _, mac := range conf.Guard.ExtraMACs {
+		flags.ExtraMACs = append(flags.ExtraMACs, net.HardwareAddr(mac))
+	}
+	return flags
 }
 
 // join makes the host end a port of the bridge and waits until it forwards.

@@ -21,6 +21,8 @@ type PortFlags struct {
 	Hairpin, Isolated bool
 	// Learning makes it an ordinary port, for attachments without a guard.
 	Learning bool
+	// ExtraMACs are the Pod's besides its own.
+	ExtraMACs []net.HardwareAddr
 }
 
 // Join makes the host end, which is down, a port of the bridge and sets it up,
@@ -63,9 +65,16 @@ func bind(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags) erro
 	if flags.Learning {
 		return nil
 	}
-	sticky, err := h.AddFDB(index, mac)
-	if err != nil || sticky {
-		return err
+	all := true
+	for _, m := range append([]net.HardwareAddr{mac}, flags.ExtraMACs...) {
+		sticky, err := h.AddFDB(index, m)
+		if err != nil {
+			return err
+		}
+		all = all && sticky
+	}
+	if all {
+		return nil
 	}
 	want.Learning, want.Locked = true, false
 	return h.SetPortFlags(index, want)
