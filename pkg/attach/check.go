@@ -74,7 +74,7 @@ func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.Cmd
 	return pod.Verify(ctx, n.links, pod.Expected{
 		Spec:   spec,
 		IP:     ip,
-		Flags:  portFlags(n.conf),
+		Flags:  rec.PortFlags(),
 		Bridge: rec.Bridge,
 		Down:   n.conf.NoPodEnd,
 	})

@@ -62,18 +62,9 @@ func prefixOf(n net.IPNet) (netip.Prefix, error) {
 	return netip.PrefixFrom(addr.Unmap(), bits), nil
 }
 
-func portFlags(conf *netconf.Bridge) pod.PortFlags {
-	// A virtual router's MAC moves from port to port.
-	flags := pod.PortFlags{Hairpin: conf.Hairpin, Isolated: conf.PortIsolation, Learning: conf.Guard.Off || conf.Guard.VRRP}
-	for _, mac := range conf.Guard.ExtraMACs {
-		flags.ExtraMACs = append(flags.ExtraMACs, net.HardwareAddr(mac))
-	}
-	return flags
-}
-
 // join makes the host end a port of the bridge and waits until it forwards.
 func (a *add) join(ctx context.Context) error {
-	if err := pod.Join(ctx, a.links, a.rec.HostEnd, a.segment.Index, a.mac, portFlags(a.conf)); err != nil {
+	if err := pod.Join(ctx, a.links, a.rec.HostEnd, a.segment.Index, a.mac, a.rec.PortFlags()); err != nil {
 		return err
 	}
 	if a.conf.NoPodEnd {

@@ -113,6 +113,16 @@ func (r Record) GuardPort() guard.Port {
 	return port
 }
 
+// PortFlags returns the record's port as the bridge knows it.
+func (r Record) PortFlags() pod.PortFlags {
+	// A virtual router's MAC moves from port to port.
+	flags := pod.PortFlags{Hairpin: r.Hairpin, Isolated: r.Isolate, Learning: !r.Guard || r.Opened.VRRP}
+	for _, mac := range r.Opened.ExtraMACs {
+		flags.ExtraMACs = append(flags.ExtraMACs, net.HardwareAddr(mac))
+	}
+	return flags
+}
+
 // removeMasquerade undoes `ipMasq`, which is the reference's own code and so
 // the reference's own chains.
 func removeMasquerade(rec Record) error {

@@ -47,6 +47,19 @@ func Join(_ context.Context, h *rtnl.Handle, hostEnd string, bridge int, mac net
 	return nil
 }
 
+// Secure puts back what Join has set beside the port's membership: flags and the
+// static entries. What stands is not touched.
+func Secure(_ context.Context, h *rtnl.Handle, hostEnd string, mac net.HardwareAddr, flags PortFlags) error {
+	link, err := h.Link(hostEnd)
+	if err == nil {
+		err = bind(h, link.Attrs().Index, mac, flags)
+	}
+	if err != nil {
+		return fmt.Errorf("host end %s: %w", hostEnd, err)
+	}
+	return nil
+}
+
 // enslave joins the bridge, and keeps the host's own IPv6 from speaking through
 // the port where the kernel has IPv6.
 func enslave(h *rtnl.Handle, index, bridge int) error {

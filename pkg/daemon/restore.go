@@ -1,0 +1,165 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+
+	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/guard"
+	"github.com/podlan/podlan/pkg/pod"
+	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/statefile"
+)
+
+// restorer puts back what holds the ports, after somebody has flushed, deleted
+// or detached it: the guard's table, and each port's place in its bridge.
+type restorer struct {
+	store  *attachment.Store
+	guard  *guard.Guard
+	links  *rtnl.Handle
+	log    *slog.Logger
+	count  func(event string)
+	report func(what string, err error)
+}
+
+// restoreEvery is how often podland looks without having been told: on kernels
+// that tell too little.
+const restoreEvery = time.Minute
+
+// run restores until ctx ends.
+func (r *restorer) run(ctx context.Context) {
+	changed := make(chan struct{}, 1)
+	go r.listen(ctx, changed, "nftables", func() (waiter, error) { return r.guard.Watch() })
+	go r.listen(ctx, changed, "bridges", func() (waiter, error) { return r.links.WatchBridges() })
+	tick := time.NewTicker(restoreEvery)
+	defer tick.Stop()
+	for {
+		r.once(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}
+
+// waiter tells of changes.
+type waiter interface {
+	Wait(ctx context.Context) error
+	Close()
+}
+
+// listen says so when something has changed; what is to be done, a look tells.
+func (r *restorer) listen(ctx context.Context, changed chan<- struct{}, what string, watch func() (waiter, error)) {
+	for ctx.Err() == nil {
+		events, err := watch()
+		if err != nil {
+			r.log.Error("cannot be watched", "what", what, "error", err)
+			pause(ctx, lookAgain)
+			continue
+		}
+		for err == nil {
+			if err = events.Wait(ctx); err == nil {
+				select {
+				case changed <- struct{}{}:
+				default:
+				}
+			}
+		}
+		events.Close()
+		pause(ctx, lookAgain)
+	}
+}
+
+func (r *restorer) once(ctx context.Context) {
+	restored, err := r.guard.Restore(ctx, r.wanted)
+	r.report("guard", err)
+	if restored {
+		r.count("guard_restored")
+		r.log.Warn("somebody had changed the guard's table: restored")
+	}
+	records, err := r.store.All()
+	r.report("attachment records", err)
+	for _, rec := range records {
+		r.report("port of "+rec.Key.String(), r.port(ctx, rec))
+	}
+}
+
+// wanted is what the records say of the ports, under the guard's lock.
+func (r *restorer) wanted() ([]guard.Port, error) {
+	records, err := r.store.All()
+	if err != nil {
+		return nil, err // an attachment whose record is not known would be cut off
+	}
+	var ports []guard.Port
+	for _, rec := range records {
+		port := rec.GuardPort()
+		switch {
+		case !rec.Guard || rec.Closed != "" && !rec.DHCP:
+			continue
+		case rec.Closed != "":
+			port.Addrs = nil
+		}
+		ports = append(ports, port)
+	}
+	return ports, nil
+}
+
+// port puts a port back into its bridge, and its flags and entries in place. One
+// whose bridge is gone is set down: no guard stands behind it.
+func (r *restorer) port(ctx context.Context, seen attachment.Record) error {
+	if seen.State != attachment.Ready {
+		return nil
+	}
+	lock, err := r.store.TryLock(seen.Key)
+	if errors.Is(err, statefile.ErrLocked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	rec, err := r.store.Get(seen.Key)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && rec.Closed != "" && !rec.DHCP {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	link, err := r.links.Link(rec.HostEnd)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return nil // the reconciler's business
+	}
+	if err != nil {
+		return err
+	}
+	return r.inBridge(ctx, rec, link.Attrs().Index, link.Attrs().MasterIndex)
+}
+
+func (r *restorer) inBridge(ctx context.Context, rec attachment.Record, index, master int) error {
+	bridge, err := r.links.Link(rec.Bridge)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return errors.Join(fmt.Errorf("bridge %s is gone, the port is down until it is back", rec.Bridge), r.links.SetDown(index))
+	}
+	if err != nil {
+		return err
+	}
+	if master == bridge.Attrs().Index {
+		return pod.Secure(ctx, r.links, rec.HostEnd, rec.HardwareAddr(), rec.PortFlags())
+	}
+	// Down first: not one frame passes before the guard stands.
+	if err := r.links.SetDown(index); err != nil {
+		return err
+	}
+	if err := pod.Join(ctx, r.links, rec.HostEnd, bridge.Attrs().Index, rec.HardwareAddr(), rec.PortFlags()); err != nil {
+		return err
+	}
+	r.count("port_restored")
+	r.log.Warn("somebody had taken the port from its bridge: restored", "key", rec.Key.String(), "port", rec.HostEnd, "bridge", rec.Bridge)
+	return nil
+}
