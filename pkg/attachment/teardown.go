@@ -106,9 +106,17 @@ func (t Teardown) removeTable(ctx context.Context, rec Record) error {
 
 // GuardPort returns the record's port as the guard knows it.
 func (r Record) GuardPort() guard.Port {
-	port := guard.Port{Name: r.HostEnd, MAC: r.HardwareAddr(), DHCPClient: r.DHCP, LayerTwo: r.IPAM == ""}
+	port := guard.Port{
+		Name: r.HostEnd, MAC: r.HardwareAddr(), LayerTwo: r.IPAM == "",
+		DHCPClient: r.DHCP || r.Opened.DHCPClient, DHCPServer: r.Opened.DHCPServer,
+		RouterAdvertisement: r.Opened.RouterAdvertisement, VRRP: r.Opened.VRRP, MulticastRouting: r.Opened.MulticastRouting,
+		ExtraAddrs: r.Opened.ExtraIPs, Rates: guard.Rates(r.Opened.Rates),
+	}
 	for _, prefix := range r.Addrs {
 		port.Addrs = append(port.Addrs, prefix.Addr())
+	}
+	for _, mac := range r.Opened.ExtraMACs {
+		port.ExtraMACs = append(port.ExtraMACs, net.HardwareAddr(mac))
 	}
 	return port
 }

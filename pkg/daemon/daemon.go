@@ -80,6 +80,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	part("lease keeper", func() error { return d.keeper.Run(ctx) })
 	part("follower", func() error { d.follower.run(ctx); return nil })
+	part("restorer", func() error { d.restorer.run(ctx); return nil })
 	part("reconciler", func() error { d.reconciler.run(ctx); return nil })
 	part("API", func() error { return serveHTTP(ctx, listener, d.api.handler()) })
 	if cfg.MetricsListen != "" {
@@ -100,6 +101,7 @@ type parts struct {
 	keeper     *lease.Keeper
 	follower   *follower
 	reconciler *reconciler
+	restorer   *restorer
 	api        *api
 	metrics    http.Handler
 }
@@ -139,9 +141,13 @@ func open(cfg Config) (*parts, error) {
 	started := time.Now()
 	d.api.status = func() leaseapi.Status { return status(cfg, started, keeper, d.api.pods) }
 	d.reconciler = &reconciler{
-		stateDir: cfg.StateDir, bootID: bootID, store: store, leases: keeper, log: cfg.Log, teardown: teardown, follower: follower,
+		stateDir: cfg.StateDir, bootID: bootID, store: store, leases: keeper, reports: reports{log: cfg.Log}, teardown: teardown, follower: follower,
 		carriers:    &carriers{links: links, store: store, leases: keeper, log: cfg.Log, count: observer.port},
 		settleAfter: cfg.SettleAfter, idleAfter: cfg.ReclaimIdle, proc: "/proc",
+	}
+	d.restorer = &restorer{
+		store: store, guard: teardown.Guard, links: links, log: cfg.Log, count: observer.port,
+		report: (&reports{log: cfg.Log}).report, changed: make(chan struct{}, 1),
 	}
 	return d, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/podlan/podlan/pkg/attachment"
@@ -24,17 +25,20 @@ type restorer struct {
 	log    *slog.Logger
 	count  func(event string)
 	report func(what string, err error)
+
+	changed chan struct{} // buffered: 1
 }
 
-// restoreEvery is how often podland looks without having been told: on kernels
-// that tell too little.
-const restoreEvery = time.Minute
+// restoreEvery is how often podland looks without having been told: nothing
+// tells that a port's bridge has been made anew.
+const restoreEvery = 10 * time.Second
 
 // run restores until ctx ends.
 func (r *restorer) run(ctx context.Context) {
-	changed := make(chan struct{}, 1)
-	go r.listen(ctx, changed, "nftables", func() (waiter, error) { return r.guard.Watch() })
-	go r.listen(ctx, changed, "bridges", func() (waiter, error) { return r.links.WatchBridges() })
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { r.listen(ctx, "nftables", func() (waiter, error) { return r.guard.Watch() }) })
+	all.Go(func() { r.listen(ctx, "bridges", func() (waiter, error) { return r.links.WatchBridges() }) })
 	tick := time.NewTicker(restoreEvery)
 	defer tick.Stop()
 	for {
@@ -42,7 +46,7 @@ func (r *restorer) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-changed:
+		case <-r.changed:
 		case <-tick.C:
 		}
 	}
@@ -55,7 +59,7 @@ type waiter interface {
 }
 
 // listen says so when something has changed; what is to be done, a look tells.
-func (r *restorer) listen(ctx context.Context, changed chan<- struct{}, what string, watch func() (waiter, error)) {
+func (r *restorer) listen(ctx context.Context, what string, watch func() (waiter, error)) {
 	for ctx.Err() == nil {
 		events, err := watch()
 		if err != nil {
@@ -65,14 +69,18 @@ func (r *restorer) listen(ctx context.Context, changed chan<- struct{}, what str
 		}
 		for err == nil {
 			if err = events.Wait(ctx); err == nil {
-				select {
-				case changed <- struct{}{}:
-				default:
-				}
+				r.wake()
 			}
 		}
 		events.Close()
 		pause(ctx, lookAgain)
+	}
+}
+
+func (r *restorer) wake() {
+	select {
+	case r.changed <- struct{}{}:
+	default:
 	}
 }
 
