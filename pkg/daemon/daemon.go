@@ -119,8 +119,8 @@ func open(cfg Config) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	observer, metrics := newMetrics()
 	teardown := attachment.Teardown{Links: links, Guard: guard.New(links, attachment.LockDir(cfg.StateDir)), Store: store}
+	observer, metrics := newMetrics(newDrops(teardown.Guard))
 	pods := podAccess()
 	follower := &follower{
 		foreign: &foreign{pods: pods, log: cfg.Log, count: observer.port},
@@ -137,6 +137,7 @@ func open(cfg Config) (*parts, error) {
 	}
 	d := &parts{links: links, keeper: keeper, metrics: metrics, follower: follower}
 	d.api = &api{leases: keeper, pods: pods, log: cfg.Log}
+	d.api.guard = guardView{store, teardown.Guard}.view
 	d.api.anew = func(ctx context.Context, key leaseapi.Key) error { return tombstone.Clear(ctx, cfg.StateDir, key) }
 	started := time.Now()
 	d.api.status = func() leaseapi.Status { return status(cfg, started, keeper, d.api.pods) }

@@ -17,7 +17,8 @@ type metrics struct {
 	ports     *prometheus.CounterVec
 }
 
-func newMetrics() (*metrics, http.Handler) {
+// newMetrics returns the metrics and what serves them, with others' besides.
+func newMetrics(others ...prometheus.Collector) (*metrics, http.Handler) {
 	m := &metrics{
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "podlan_dhcp_messages_total", Help: "DHCP messages by direction and type.",
@@ -38,6 +39,7 @@ func newMetrics() (*metrics, http.Handler) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.messages, m.malformed, m.acquired, m.leases, m.ports)
+	registry.MustRegister(others...)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return m, mux
