@@ -27,8 +27,8 @@ type Guard struct {
 	h       *rtnl.Handle
 	lockDir string
 
-	// port is the netlink port that batches come from, messages how many there
-	// were.
+	// port is the netlink port that batches come from; messages counts them and
+	// the questions.
 	port     atomic.Uint32
 	messages atomic.Uint64
 

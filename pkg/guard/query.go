@@ -15,7 +15,8 @@ import (
 
 // asker asks the kernel: the library knows no question for a single element.
 type asker struct {
-	conn *netlink.Conn
+	conn  *netlink.Conn
+	asked func() // is told of every question
 }
 
 // found is an element that stands.
@@ -33,6 +34,7 @@ func (a asker) ask(what string, message uint16, flags netlink.HeaderFlags, fill 
 	if err != nil {
 		return err
 	}
+	a.asked()
 	answers, err := a.conn.Execute(question)
 	if errors.Is(err, unix.ENOENT) {
 		return nil

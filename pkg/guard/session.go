@@ -63,7 +63,7 @@ func (g *Guard) dial() error {
 	if err != nil {
 		return errors.Join(err, ask.Close())
 	}
-	g.session = &session{conn: conn, ask: asker{ask}, sent: g.noteSent}
+	g.session = &session{conn: conn, ask: asker{ask, func() { g.messages.Add(1) }}, sent: g.noteSent}
 	if err := roomy(conn); err != nil {
 		g.drop()
 		return err
