@@ -25,6 +25,9 @@ type restorer struct {
 	log    *slog.Logger
 	count  func(event string)
 	report func(what string, err error)
+	// taken are the ports' flags as this kernel took them, by host end; known
+	// are those of the look before.
+	taken, known map[string]*rtnl.PortFlags
 
 	changed chan struct{} // buffered: 1
 }
@@ -60,10 +63,14 @@ type waiter interface {
 
 // listen says so when something has changed; what is to be done, a look tells.
 func (r *restorer) listen(ctx context.Context, what string, watch func() (waiter, error)) {
+	told := ""
 	for ctx.Err() == nil {
 		events, err := watch()
 		if err != nil {
-			r.log.Error("cannot be watched", "what", what, "error", err)
+			if told != err.Error() { // a kernel without it stays without it
+				r.log.Error("cannot be watched", "what", what, "error", err)
+			}
+			told = err.Error()
 			pause(ctx, lookAgain)
 			continue
 		}
@@ -93,6 +100,7 @@ func (r *restorer) once(ctx context.Context) {
 	}
 	records, err := r.store.All()
 	r.report("attachment records", err)
+	r.known, r.taken = r.taken, map[string]*rtnl.PortFlags{}
 	for _, rec := range records {
 		r.report("port of "+rec.Key.String(), r.port(ctx, rec))
 	}
@@ -158,7 +166,7 @@ func (r *restorer) inBridge(ctx context.Context, rec attachment.Record, index, m
 		return err
 	}
 	if master == bridge.Attrs().Index {
-		return pod.Secure(ctx, r.links, rec.HostEnd, rec.HardwareAddr(), rec.PortFlags())
+		return r.secure(ctx, rec, index)
 	}
 	// Down first: not one frame passes before the guard stands.
 	if err := r.links.SetDown(index); err != nil {
@@ -169,5 +177,19 @@ func (r *restorer) inBridge(ctx context.Context, rec attachment.Record, index, m
 	}
 	r.count("port_restored")
 	r.log.Warn("somebody had taken the port from its bridge: restored", "key", rec.Key.String(), "port", rec.HostEnd, "bridge", rec.Bridge)
+	return nil
+}
+
+// secure puts back the flags and entries of a port that is in its bridge.
+func (r *restorer) secure(ctx context.Context, rec attachment.Record, index int) error {
+	flags, changed, err := pod.Secure(ctx, r.links, index, rec.HardwareAddr(), rec.PortFlags(), r.known[rec.HostEnd])
+	if err != nil {
+		return err
+	}
+	r.taken[rec.HostEnd] = &flags
+	if changed {
+		r.count("port_restored")
+		r.log.Warn("somebody had changed the port's flags or entries: restored", "key", rec.Key.String(), "port", rec.HostEnd)
+	}
 	return nil
 }

@@ -2,10 +2,14 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"syscall"
 	"testing"
 
 	"github.com/google/nftables"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/rtnl"
@@ -105,5 +109,36 @@ func TestAClosedPortIsNotOpenedByRestoringIt(t *testing.T) {
 	r.newRestorer().once(t.Context())
 	if !r.closed(t, rec) {
 		t.Error("it is open")
+	}
+}
+
+// The kernel tells of flags that are set, changed or not: who sets them whenever
+// it is told would never rest.
+func TestWhatStandsIsNotTouched(t *testing.T) {
+	r := newReconciled(t)
+	rec, _ := r.attached(t)
+	restorer := r.newRestorer()
+	restorer.count = func(event string) { t.Errorf("%s", event) }
+	var told *nl.NetlinkSocket
+	must(t, r.Do(func() (err error) {
+		told, err = nl.Subscribe(unix.NETLINK_ROUTE, unix.RTNLGRP_LINK)
+		return err
+	}))
+	defer told.Close()
+	restorer.once(t.Context())
+	buf := make([]byte, 64<<10)
+	for {
+		n, _, err := unix.Recvfrom(told.GetFd(), buf, unix.MSG_DONTWAIT)
+		if errors.Is(err, unix.EAGAIN) { // events are queued before their cause returns
+			return
+		}
+		must(t, err)
+		messages, err := syscall.ParseNetlinkMessage(buf[:n])
+		must(t, err)
+		for _, m := range messages {
+			if m.Header.Type == unix.RTM_NEWLINK && m.Data[0] == unix.AF_BRIDGE {
+				t.Error("podland set the port's flags")
+			}
+		}
 	}
 }

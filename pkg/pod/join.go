@@ -47,17 +47,55 @@ func Join(_ context.Context, h *rtnl.Handle, hostEnd string, bridge int, mac net
 	return nil
 }
 
-// Secure puts back what Join has set beside the port's membership: flags and the
-// static entries. What stands is not touched.
-func Secure(_ context.Context, h *rtnl.Handle, hostEnd string, mac net.HardwareAddr, flags PortFlags) error {
-	link, err := h.Link(hostEnd)
-	if err == nil {
-		err = bind(h, link.Attrs().Index, mac, flags)
-	}
+// Secure puts back what Join has set beside the port's membership, flags and
+// static entries, and tells whether anything had changed. What stands is not
+// touched: the kernel tells everybody of flags that are set, changed or not.
+// known is what Secure returned last, nil if nothing: flags as this kernel takes
+// them.
+func Secure(_ context.Context, h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags, known *rtnl.PortFlags) (now rtnl.PortFlags, changed bool, err error) {
+	port, err := h.Port(index)
 	if err != nil {
-		return fmt.Errorf("host end %s: %w", hostEnd, err)
+		return now, false, fmt.Errorf("host end: %w", err)
 	}
-	return nil
+	entries, err := hasEntries(h, index, mac, flags)
+	if err != nil {
+		return now, false, fmt.Errorf("host end: %w", err)
+	}
+	if entries && (port.Flags == flags.kernel() || known != nil && port.Flags == *known) {
+		return port.Flags, false, nil
+	}
+	if err := bind(h, index, mac, flags); err != nil {
+		return now, false, fmt.Errorf("host end: %w", err)
+	}
+	after, err := h.Port(index)
+	if err != nil {
+		return now, false, fmt.Errorf("host end: %w", err)
+	}
+	return after.Flags, !entries || after.Flags != port.Flags, nil
+}
+
+// hasEntries tells whether all static entries stand. Where the kernel cannot be
+// asked, they are put again, which is no harm.
+func hasEntries(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags) (bool, error) {
+	for _, m := range flags.entries(mac) {
+		has, err := h.HasFDB(index, m)
+		if errors.Is(err, errors.ErrUnsupported) {
+			_, err = h.AddFDB(index, m)
+			has = true
+		}
+		if err != nil || !has {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// entries are the MACs that have a static entry.
+func (f PortFlags) entries(mac net.HardwareAddr) []net.HardwareAddr {
+	if f.Learning {
+		return nil
+	}
+	return append([]net.HardwareAddr{mac}, f.ExtraMACs...)
 }
 
 // enslave joins the bridge, and keeps the host's own IPv6 from speaking through
@@ -75,11 +113,8 @@ func bind(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags) erro
 	if err := h.SetPortFlags(index, want); err != nil {
 		return err
 	}
-	if flags.Learning {
-		return nil
-	}
 	all := true
-	for _, m := range append([]net.HardwareAddr{mac}, flags.ExtraMACs...) {
+	for _, m := range flags.entries(mac) {
 		sticky, err := h.AddFDB(index, m)
 		if err != nil {
 			return err
