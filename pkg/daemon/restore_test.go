@@ -116,7 +116,7 @@ func TestAClosedPortIsNotOpenedByRestoringIt(t *testing.T) {
 // it is told would never rest.
 func TestWhatStandsIsNotTouched(t *testing.T) {
 	r := newReconciled(t)
-	rec, _ := r.attached(t)
+	r.attached(t)
 	restorer := r.newRestorer()
 	restorer.count = func(event string) { t.Errorf("%s", event) }
 	var told *nl.NetlinkSocket
