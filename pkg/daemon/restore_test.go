@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -116,7 +117,8 @@ func TestAClosedPortIsNotOpenedByRestoringIt(t *testing.T) {
 // it is told would never rest.
 func TestWhatStandsIsNotTouched(t *testing.T) {
 	r := newReconciled(t)
-	r.attached(t)
+	rec, _ := r.attached(t)
+	must(t, pod.WaitForwarding(t.Context(), r.Handle, rec.HostEnd)) // of which the bridge tells too
 	restorer := r.newRestorer()
 	restorer.count = func(event string) { t.Errorf("%s", event) }
 	var told *nl.NetlinkSocket
