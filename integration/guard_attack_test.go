@@ -365,6 +365,13 @@ func TestGuardABridgeOfOthersLosesNothing(t *testing.T) {
 	s.begin(t)
 	a, b := s.docker(t)
 	came := b.Capture("eth0", nil)
+	lab.Eventually(t, "their bridge forwards", func() error {
+		mark := s.send(t, a, []string{last}, map[string][]byte{last: s.honest()})[last]
+		if !slices.ContainsFunc(came.All(), func(f ether.Frame) bool { return bytes.Contains(f.Payload, []byte("mark ")) }) {
+			return errors.New("not yet: " + mark)
+		}
+		return nil
+	})
 	frames := s.frames()
 	// What no bridge forwards (IEEE 802.1D, table 7-9), and what would teach this
 	// one that the gateway is on the sender's side.

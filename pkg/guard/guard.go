@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -117,6 +118,9 @@ func (g *Guard) Remove(ctx context.Context, p Port) error {
 // of code 105 that names what is missing. The number of questions is that of
 // the port's elements.
 func (g *Guard) Check(ctx context.Context, p Port) error {
+	if err := p.check(); err != nil {
+		return err
+	}
 	return g.open(func(s *session) error {
 		for _, e := range p.elements() {
 			stands, ok, err := s.ask.element(e.set, e.key)
@@ -125,7 +129,7 @@ func (g *Guard) Check(ctx context.Context, p Port) error {
 			}
 			if !ok || stands.note != e.note {
 				return types.NewError(uint(leaseapi.CodeChanged), fmt.Sprintf("guard of port %s is not as ADD left it", p.Name),
-					fmt.Sprintf("set %s of nft table bridge podlan has no entry %q", e.set, p.notes()))
+					fmt.Sprintf("set %s of nft table bridge podlan has no entry %q", e.set, strings.Join(p.notes(), " ")))
 			}
 		}
 		return ctx.Err()

@@ -23,9 +23,9 @@ type Events struct {
 	buf  []byte
 }
 
-// Watch subscribes to the changes of nftables. Look at the state after Watch,
-// not before, and again after every Wait. After an Add, Set or Remove of a
-// plugin, Wait goes on; after a table's installation it returns, whoever did it.
+// Watch subscribes to the changes of nftables. Look at the state (Restore) after
+// Watch, not before, and again after every Wait. At an Add, Set or Remove of a
+// plugin Wait goes on; when one installs the table, it returns.
 func (g *Guard) Watch() (*Events, error) {
 	e := &Events{own: &g.port, buf: make([]byte, 128<<10)}
 	err := g.inside(func() (err error) {
