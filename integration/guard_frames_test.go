@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"encoding/binary"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -99,9 +100,7 @@ func (a attacker) honest() []byte { return a.eth(etherARP, arpMessage(1, a.mac, 
 func (a attacker) frames() map[string][]byte {
 	all := make(map[string][]byte)
 	for _, part := range []map[string][]byte{a.spoofs(), a.dhcp(), a.ipv6(), a.layerTwo(), a.routing()} {
-		for name, frame := range part {
-			all[name] = frame
-		}
+		maps.Copy(all, part)
 	}
 	return all
 }

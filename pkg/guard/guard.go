@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,21 +76,22 @@ func (g *Guard) Set(ctx context.Context, old, next Port) error {
 		if errors.Is(err, unix.ENOENT) { // no table, or another version's
 			err = s.reinstall(old.Name, next)
 		}
-		return errors.Join(err, s.checkLimits(err, next))
+		if err != nil {
+			return err
+		}
+		return s.checkLimits(next)
 	})
 }
 
 // checkLimits makes sure that the kernel took the limits for what they are:
 // before Linux 5.7 it takes the port for one that is always above them.
-func (s *session) checkLimits(failed error, p Port) error {
-	set := setARPRate
-	if p.Rates.arp() == (limit{}) {
-		set = setMulticastRate
-	}
-	if failed != nil || p.Rates.arp() == (limit{}) && p.Rates.multicast() == (limit{}) {
+func (s *session) checkLimits(p Port) error {
+	els := p.elements()
+	i := slices.IndexFunc(els, func(e element) bool { return e.limit != limit{} })
+	if i < 0 {
 		return nil
 	}
-	e, ok, err := s.ask.element(set, key(p.Name, nil))
+	e, ok, err := s.ask.element(els[i].set, els[i].key)
 	if err == nil && ok && !e.stateful {
 		return errNoLimits
 	}
