@@ -42,8 +42,7 @@ func remedy(err error, errno unix.Errno) string {
 // missing names the option without which the kernel refuses what it refused.
 // Kernels after Linux 5.17 have all but the first built in, or as a module.
 func missing(err error) string {
-	var r refused
-	if errors.As(err, &r) {
+	if r, ok := errors.AsType[refused](err); ok {
 		switch r.message {
 		case unix.NFT_MSG_NEWOBJ:
 			return "named counters (CONFIG_NFT_COUNTER)"

@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -74,21 +76,22 @@ func (g *Guard) Set(ctx context.Context, old, next Port) error {
 		if errors.Is(err, unix.ENOENT) { // no table, or another version's
 			err = s.reinstall(old.Name, next)
 		}
-		return errors.Join(err, s.checkLimits(err, next))
+		if err != nil {
+			return err
+		}
+		return s.checkLimits(next)
 	})
 }
 
 // checkLimits makes sure that the kernel took the limits for what they are:
 // before Linux 5.7 it takes the port for one that is always above them.
-func (s *session) checkLimits(failed error, p Port) error {
-	set := setARPRate
-	if p.Rates.arp() == (limit{}) {
-		set = setMulticastRate
-	}
-	if failed != nil || p.Rates.arp() == (limit{}) && p.Rates.multicast() == (limit{}) {
+func (s *session) checkLimits(p Port) error {
+	els := p.elements()
+	i := slices.IndexFunc(els, func(e element) bool { return e.limit != limit{} })
+	if i < 0 {
 		return nil
 	}
-	e, ok, err := s.ask.element(set, key(p.Name, nil))
+	e, ok, err := s.ask.element(els[i].set, els[i].key)
 	if err == nil && ok && !e.stateful {
 		return errNoLimits
 	}
@@ -117,6 +120,9 @@ func (g *Guard) Remove(ctx context.Context, p Port) error {
 // of code 105 that names what is missing. The number of questions is that of
 // the port's elements.
 func (g *Guard) Check(ctx context.Context, p Port) error {
+	if err := p.check(); err != nil {
+		return err
+	}
 	return g.open(func(s *session) error {
 		for _, e := range p.elements() {
 			stands, ok, err := s.ask.element(e.set, e.key)
@@ -125,7 +131,7 @@ func (g *Guard) Check(ctx context.Context, p Port) error {
 			}
 			if !ok || stands.note != e.note {
 				return types.NewError(uint(leaseapi.CodeChanged), fmt.Sprintf("guard of port %s is not as ADD left it", p.Name),
-					fmt.Sprintf("set %s of nft table bridge podlan has no entry %q", e.set, p.notes()))
+					fmt.Sprintf("set %s of nft table bridge podlan has no entry %q", e.set, strings.Join(p.notes(), " ")))
 			}
 		}
 		return ctx.Err()

@@ -15,6 +15,11 @@ import (
 // Without ports, no table is as good. Elements that are not of these ports are
 // no matter, since an ADD may be under way.
 func (g *Guard) Intact(ctx context.Context, ports []Port) (bool, error) {
+	for _, p := range ports {
+		if err := p.check(); err != nil {
+			return false, err
+		}
+	}
 	intact := false
 	err := g.locked(ctx, func(s *session) (err error) {
 		intact, err = s.intact(ports)
@@ -91,8 +96,11 @@ func (s *session) complete(missing map[string]map[string]element) (bool, error) 
 				delete(els, e.key)
 			}
 		}
-		if len(els) > 0 {
-			return false, nil
+		// A set that grows under a dump leaves elements out: ask again.
+		for _, e := range els {
+			if one, ok, err := s.ask.element(e.set, e.key); err != nil || !ok || one.note != e.note {
+				return false, err
+			}
 		}
 	}
 	return true, nil

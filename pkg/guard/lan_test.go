@@ -53,8 +53,10 @@ func newLAN(t *testing.T, name string) *lan {
 	if err := pod.Join(t.Context(), l.node.Handle, name, bridge, l.port.MAC, pod.PortFlags{Learning: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := pod.WaitForwarding(t.Context(), l.node.Handle, name); err != nil {
-		t.Fatal(err)
+	for _, port := range []string{name, "uplink0"} {
+		if err := pod.WaitForwarding(t.Context(), l.node.Handle, port); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return l
 }

@@ -3,6 +3,7 @@ package guard_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -150,9 +151,7 @@ func TestEveryOpeningOpensWhatItNamesAndNothingElse(t *testing.T) {
 			open(&p)
 			must(t, l.guard.Add(t.Context(), p))
 			frames, want := make(map[string][]byte), make(map[string]bool)
-			for name, frame := range attacks() {
-				frames[name] = frame
-			}
+			maps.Copy(frames, attacks())
 			for name, o := range openedFrames() {
 				frames[name], want[name] = o.frame, slices.Contains(o.by, opening)
 			}

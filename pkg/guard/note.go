@@ -98,8 +98,8 @@ func following(first string) int {
 
 func parseNotes(name string, notes []string) (Port, error) {
 	p := Port{Name: name}
-	for _, word := range strings.Fields(strings.Join(notes, " ")) {
-		if err := p.read(word); err != nil {
+	for word := range strings.FieldsSeq(strings.Join(notes, " ")) {
+		if err := read(&p, word); err != nil {
 			return Port{}, fmt.Errorf("note of port %s: %w", name, err)
 		}
 	}
@@ -109,14 +109,14 @@ func parseNotes(name string, notes []string) (Port, error) {
 	return p, nil
 }
 
-func (p *Port) read(word string) (err error) {
-	if flag := p.flag(word); flag != nil {
+func read(p *Port, word string) (err error) {
+	if flag := flagOf(p, word); flag != nil {
 		*flag = true
 		return nil
 	}
 	kind, value, found := strings.Cut(word, "=")
 	if !found {
-		return p.readPlain(word)
+		return readPlain(p, word)
 	}
 	switch kind + "=" {
 	case noteMore:
@@ -139,7 +139,7 @@ func (p *Port) read(word string) (err error) {
 }
 
 // readPlain: the MAC, and after it an address.
-func (p *Port) readPlain(word string) (err error) {
+func readPlain(p *Port, word string) (err error) {
 	if p.MAC == nil {
 		p.MAC, err = net.ParseMAC(word)
 		return err
@@ -149,7 +149,7 @@ func (p *Port) readPlain(word string) (err error) {
 	return err
 }
 
-func (p *Port) flag(word string) *bool {
+func flagOf(p *Port, word string) *bool {
 	switch word {
 	case noteDHCP:
 		return &p.DHCPClient

@@ -27,8 +27,7 @@ type found struct {
 }
 
 // ask sends a question and gives each answer's attributes to fn. No such table,
-// set or element is no answer. Notifications interrupt no dump: it is asked
-// anew.
+// set or element is no answer.
 func (a asker) ask(what string, message uint16, flags netlink.HeaderFlags, fill func(*encoder), fn func(*netlink.AttributeDecoder) error) error {
 	question, err := request(message, flags, fill)
 	if err != nil {
@@ -182,8 +181,13 @@ func (a asker) standing() ([]Port, error) {
 }
 
 func portsOf(els []found) []Port {
-	byPlace := func(a, b found) int { _, i := splitKey(a.key); _, j := splitKey(b.key); return cmp.Compare(i, j) }
-	slices.SortFunc(els, byPlace)
+	slices.SortFunc(els, func(a, b found) int {
+		name, i := splitKey(a.key)
+		other, j := splitKey(b.key)
+		return cmp.Or(cmp.Compare(name, other), cmp.Compare(i, j))
+	})
+	// A set that grows under a dump shows an element twice.
+	els = slices.CompactFunc(els, func(a, b found) bool { return a.key == b.key })
 	notes := make(map[string][]string)
 	for _, e := range els {
 		name, _ := splitKey(e.key)

@@ -2,6 +2,7 @@ package guard_test
 
 import (
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/podlan/podlan/pkg/guard"
@@ -77,7 +78,7 @@ func TestARateHoldsAcrossALeaseChange(t *testing.T) {
 	l.add(t)
 	used := l.passingOf(t, 20, fine())
 	next := l.port
-	next.Addrs = append(next.Addrs[:len(next.Addrs):len(next.Addrs)], l.port.Addrs[0].Next())
+	next.Addrs = append(slices.Clip(next.Addrs), l.port.Addrs[0].Next())
 	must(t, l.guard.Set(t.Context(), l.port, next))
 	drops, err := l.guard.DropsByPort(t.Context())
 	must(t, err)

@@ -23,9 +23,9 @@ type Events struct {
 	buf  []byte
 }
 
-// Watch subscribes to the changes of nftables. Look at the state after Watch,
-// not before, and again after every Wait. After an Add, Set or Remove of a
-// plugin, Wait goes on; after a table's installation it returns, whoever did it.
+// Watch subscribes to the changes of nftables. Look at the state (Restore) after
+// Watch, not before, and again after every Wait. At an Add, Set or Remove of a
+// plugin Wait goes on; when one installs the table, it returns.
 func (g *Guard) Watch() (*Events, error) {
 	e := &Events{own: &g.port, buf: make([]byte, 128<<10)}
 	err := g.inside(func() (err error) {
@@ -80,8 +80,8 @@ func (e *Events) Wait(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("wait for a change of nftables: %w", err)
 		}
-		if changed, err := e.read(e.buf[:n]); changed || err != nil {
-			return err
+		if e.read(e.buf[:n]) {
+			return nil
 		}
 	}
 }
@@ -91,10 +91,10 @@ func (e *Events) Close() { _ = e.file.Close() }
 
 // read takes in messages; a transaction ends with the message of its
 // generation, and may span many reads.
-func (e *Events) read(b []byte) (changed bool, err error) {
+func (e *Events) read(b []byte) (changed bool) {
 	messages, err := syscall.ParseNetlinkMessage(b)
 	if err != nil {
-		return true, nil // whatever it was, look
+		return true // whatever it was, look
 	}
 	for _, m := range messages {
 		if m.Header.Type>>8 != unix.NFNL_SUBSYS_NFTABLES || len(m.Data) < 4 {
@@ -110,7 +110,7 @@ func (e *Events) read(b []byte) (changed bool, err error) {
 			e.seen.note(kind, m.Data)
 		}
 	}
-	return changed, nil
+	return changed
 }
 
 // transaction is what one has done to the table so far.
@@ -121,7 +121,7 @@ type transaction struct {
 }
 
 // foreign: plugins touch elements only, and with them the port's note.
-func (t transaction) foreign() bool {
+func (t *transaction) foreign() bool {
 	note := t.notePut || t.noteRemoved
 	alone := t.noteRemoved && !t.notePut && !t.removed
 	return t.structure || t.removed && !note || alone
