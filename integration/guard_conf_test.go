@@ -224,9 +224,9 @@ func TestWithoutNftablesOnlyAnUnguardedPodStarts(t *testing.T) {
 	t.Parallel()
 	client, node := lanWithoutDHCP(t)
 	before := node.Snapshot()
-	add := func(guard, container string) (out string, pod *lab.Pod, err error) {
+	addAndDelete := func(guard, container string) (out string, err error) {
 		conf := network(node, object{"type": "static", "addresses": []object{{"address": "198.18.97.97/16"}}}, object{"guard": guard})
-		pod = node.Pod(container)
+		pod := node.Pod(container)
 		for _, verb := range []string{"ADD", "DEL"} {
 			cmd, cmdErr := node.PluginCmd(t.Context(), verb, conf, pod)
 			if cmdErr != nil {
@@ -236,16 +236,16 @@ func TestWithoutNftablesOnlyAnUnguardedPodStarts(t *testing.T) {
 				reaches(t, client, netip.MustParseAddr("198.18.97.97"))
 			}
 			if err = withoutNftables(node, cmd.Cmd.Run); err != nil {
-				return cmd.Out.String(), pod, err
+				return cmd.Out.String(), err
 			}
 		}
-		return "", pod, nil
+		return "", nil
 	}
-	out, _, err := add("strict", "p1")
+	out, err := addAndDelete("strict", "p1")
 	if err == nil || !strings.Contains(out, `"code": 104`) || !strings.Contains(out, "CONFIG_NF_TABLES") {
 		t.Errorf("strict: %v, %s", err, out)
 	}
-	if out, _, err := add("off", "p2"); err != nil {
+	if out, err := addAndDelete("off", "p2"); err != nil {
 		t.Errorf("off: %v, %s", err, out)
 	}
 	asBefore(t, node, before)
@@ -282,9 +282,12 @@ func denySockets(family uint32) error {
 		args    = 16
 	)
 	filter := []unix.SockFilter{
-		{Code: load, K: number}, {Code: equal, K: unix.SYS_SOCKET, Jf: 5},
-		{Code: load, K: args}, {Code: equal, K: unix.AF_NETLINK, Jf: 3},
-		{Code: load, K: args + 2*8}, {Code: equal, K: family, Jf: 1},
+		{Code: load, K: number},
+		{Code: equal, K: unix.SYS_SOCKET, Jf: 5},
+		{Code: load, K: args},
+		{Code: equal, K: unix.AF_NETLINK, Jf: 3},
+		{Code: load, K: args + 2*8},
+		{Code: equal, K: family, Jf: 1},
 		{Code: give, K: failing | uint32(unix.EPROTONOSUPPORT)},
 		{Code: give, K: allow},
 	}
