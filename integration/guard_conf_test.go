@@ -224,31 +224,36 @@ func TestWithoutNftablesOnlyAnUnguardedPodStarts(t *testing.T) {
 	t.Parallel()
 	client, node := lanWithoutDHCP(t)
 	before := node.Snapshot()
-	addAndDelete := func(guard, container string) (out string, err error) {
-		conf := network(node, object{"type": "static", "addresses": []object{{"address": "198.18.97.97/16"}}}, object{"guard": guard})
-		pod := node.Pod(container)
-		for _, verb := range []string{"ADD", "DEL"} {
-			cmd, cmdErr := node.PluginCmd(t.Context(), verb, conf, pod)
-			if cmdErr != nil {
-				t.Fatal(cmdErr)
-			}
-			if verb == "DEL" {
-				reaches(t, client, netip.MustParseAddr("198.18.97.97"))
-			}
-			if err = withoutNftables(node, cmd.Cmd.Run); err != nil {
-				return cmd.Out.String(), err
-			}
+	addr := netip.MustParseAddr("198.18.97.97")
+	call := func(verb, guard string, pod *lab.Pod) (out string, err error) {
+		conf := network(node, object{"type": "static", "addresses": []object{{"address": addr.String() + "/16"}}}, object{"guard": guard})
+		cmd, err := node.PluginCmd(t.Context(), verb, conf, pod)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return "", nil
+		err = withoutNftables(node, cmd.Cmd.Run)
+		return cmd.Out.String(), err
 	}
-	out, err := addAndDelete("strict", "p1")
+	strict, off := node.Pod("strict"), node.Pod("off")
+	out, err := call("ADD", "strict", strict)
 	if err == nil || !strings.Contains(out, `"code": 104`) || !strings.Contains(out, "CONFIG_NF_TABLES") {
 		t.Errorf("strict: %v, %s", err, out)
 	}
-	if out, err := addAndDelete("off", "p2"); err != nil {
-		t.Errorf("off: %v, %s", err, out)
+	if out, err := call("DEL", "strict", strict); err != nil {
+		t.Errorf("its DEL: %v, %s", err, out)
+	}
+	if out, err := call("ADD", "off", off); err != nil {
+		t.Fatalf("off: %v, %s", err, out)
+	}
+	reaches(t, client, addr)
+	if out, err := call("DEL", "off", off); err != nil {
+		t.Errorf("off, DEL: %v, %s", err, out)
 	}
 	asBefore(t, node, before)
+	files, err := node.StateFiles()
+	if err != nil || slices.ContainsFunc(files, func(f string) bool { return strings.HasPrefix(f, "attachments") }) {
+		t.Errorf("left: %v, %v", files, err)
+	}
 }
 
 // withoutNftables runs fn in the node's namespace, on a thread that no socket of
