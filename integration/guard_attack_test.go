@@ -359,6 +359,40 @@ func TestGuardAHostThatSendsWithAPodsMACDoesNotCutItOff(t *testing.T) {
 	}
 }
 
+// Row 17: what the bridge floods because it does not know the MAC.
+func TestGuardAPodHearsNothingThatIsForOthers(t *testing.T) {
+	t.Parallel()
+	s := newSiege(t)
+	s.begin(t)
+	came := s.pod.Capture("eth0", func(f ether.Frame) bool { return !f.Outgoing })
+	const experimental = 0x88b5 // no header that br_netfilter would look into
+	stranger := mustMAC("02:ee:00:00:00:02")
+	index := link(t, s.client.Netns, s.client.Iface).Attrs().Index
+	err := s.client.Do(func() error {
+		sock, err := ether.Open(index, ether.All, nil)
+		if err != nil {
+			return err
+		}
+		defer sock.Close()
+		for range 5 {
+			if err := sock.Send(append(rawEthernet(stranger, s.gateway, experimental, make([]byte, 40)), "for a stranger"...)); err != nil {
+				return err
+			}
+		}
+		return sock.Send(append(rawEthernet(ether.Broadcast(), s.gateway, experimental, make([]byte, 40)), "for everybody"...))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := came.AwaitFrame(t.Context(), bears("for everybody")); err != nil {
+		t.Fatal(err)
+	}
+	reaches(t, s.client, s.own) // whatever took another processor has come too
+	if slices.ContainsFunc(came.All(), bears("for a stranger")) {
+		t.Error("the Pod heard what is for a stranger")
+	}
+}
+
 func TestGuardABridgeOfOthersLosesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSiege(t)
