@@ -112,8 +112,8 @@ func TestAnADDThatGetsNoLeaseSaysWhatItSawAndLeavesNothing(t *testing.T) {
 	groups := map[string]failing{
 		"no answer": {
 			"silent":              {func(on picker) { on().Answer(dhcpd.Silent()) }, "no DHCPOFFER on eth1|DISCOVER sent|carrier up|0 frames"},
-			"slower than the ADD": {func(on picker) { on().Answer(dhcpd.Slow(8 * time.Second)) }, "no DHCPOFFER on eth1"},
-			"grants too late":     {func(on picker) { on(dhcpd.Selecting).Answer(dhcpd.Slow(5 * time.Second)) }, "no DHCPACK on eth1"},
+			"slower than the ADD": {func(on picker) { on().Answer(dhcpd.Slow(20 * time.Second)) }, "no DHCPOFFER on eth1"},
+			"grants too late":     {func(on picker) { on(dhcpd.Selecting).Answer(dhcpd.Slow(12 * time.Second)) }, "no DHCPACK on eth1"},
 		},
 		"refusals": {
 			"NAK in SELECTING":  {func(on picker) { on(dhcpd.Discovering).Answer(dhcpd.NAK) }, "no DHCPOFFER on eth1"},

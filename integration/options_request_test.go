@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -171,10 +172,13 @@ func TestTheRecordHasTheRequestThatPodlandGot(t *testing.T) {
 // readOnly reads the only JSON file of a folder.
 func readOnly(t *testing.T, dir string, v any) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.json"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("files in %s: %v, %v; want one", dir, files, err)
-	}
+	var files []string
+	lab.Eventually(t, "there is one file in "+dir, func() (err error) { // a released lease's stays until it has been told thrice
+		if files, err = filepath.Glob(filepath.Join(dir, "*.json")); err == nil && len(files) != 1 {
+			err = fmt.Errorf("there are %v", files)
+		}
+		return err
+	})
 	data, err := os.ReadFile(files[0])
 	if err == nil {
 		err = json.Unmarshal(data, v)
