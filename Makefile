@@ -103,7 +103,7 @@ reference: need-go ## build the plugins that ours are compared with into bin/ref
 
 # podland that dies, or has a system call fail, where a test says: pkg/fault.
 .PHONY: faulty
-faulty: need-go # (internal)
+faulty: need-go ## build podland with fault points, for tests, into bin/fault/
 	@mkdir -p bin/fault && chown --reference=. bin bin/fault
 	@CGO_ENABLED=0 $(GO) build -trimpath -tags fault -ldflags '-s -w' -o bin/fault/podland $(MAIN_podland)
 
@@ -137,7 +137,7 @@ fuzz: need-go ## run each fuzz target for FUZZTIME (30s); FUZZ="pkg/dhcp4|FuzzRe
 	@$(GO) run ./integration/soak -go "$(GO)" -stages fuzz -fuzztime "$(FUZZTIME)" -fuzz "$(FUZZ)"
 
 .PHONY: soak
-soak: need-root build ## run what takes hours (root), results into docs/soak.md; SOAK="churn kill fuzz year" SOAK_CHURNS=10000 SOAK_KILLS=200 FUZZTIME=10m
+soak: need-root build ## run what takes hours and note its results in docs/soak.md (root); SOAK="churn kill" for some
 	@$(GO) run ./integration/soak -go "$(GO)" -doc docs/soak.md -stages "$(SOAK)" \
 	  -churns "$(SOAK_CHURNS)" -kills "$(SOAK_KILLS)" -fuzztime "$(SOAK_FUZZTIME)" -fuzz "$(FUZZ)"
 

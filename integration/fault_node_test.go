@@ -176,16 +176,19 @@ func (n *faultyNode) nothingLeft() {
 	lab.Eventually(n.t, "nothing is left", func() error {
 		n.revive()
 		leases, err := n.leases()
-		if err != nil || len(leases) > 0 {
-			return fmt.Errorf("podland holds %v, %v", leases, err)
+		if err != nil {
+			return err
+		}
+		if len(leases) > 0 {
+			return fmt.Errorf("podland holds %v", leases)
 		}
 		if leases := n.server.ActiveLeases(); len(leases) > 0 {
 			return fmt.Errorf("the server holds %v", leases)
 		}
 		files, err := filepath.Glob(filepath.Join(n.node.StateDir(), "*", "*.json"))
-		if err != nil || len(files) > 0 {
-			return fmt.Errorf("there are %v, %v", files, err)
+		if len(files) > 0 {
+			return fmt.Errorf("there are %v", files)
 		}
-		return nil
+		return err
 	})
 }

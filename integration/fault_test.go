@@ -46,7 +46,12 @@ func TestWhereverPodlandDiesNoLeaseIsLostDoubledOrLeft(t *testing.T) {
 	for range faultLabs {
 		labs.Go(func() {
 			for fault := range next {
-				t.Run(fault, func(t *testing.T) { liveWith(t, "PODLAN_FAULT="+fault) })
+				t.Run(fault, func(t *testing.T) {
+					n := liveWith(t, "PODLAN_FAULT="+fault)
+					if strings.HasSuffix(fault, ":1") && n.deaths != 1 {
+						t.Errorf("podland died %d times, want once", n.deaths)
+					}
+				})
 			}
 		})
 	}

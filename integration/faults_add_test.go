@@ -39,7 +39,10 @@ func TestAnADDOutlivesWhatAServerDoesWrong(t *testing.T) {
 		"NAK in SELECTING":            func(on picker) { on(dhcpd.Discovering).Answer(dhcpd.NAK, dhcpd.Regularly) },
 		"NAK in REQUESTING, twice":    func(on picker) { on(dhcpd.Selecting, dhcpd.Times(2)).Answer(dhcpd.NAK) },
 		"another's NAK in REQUESTING": func(on picker) { on(dhcpd.Selecting).Answer(dhcpd.NAKBy(rogue()), dhcpd.Regularly) },
-		"everything fourfold":         func(on picker) { on().Answer(dhcpd.Duplicate(3)) },
+		"a NAK after the ACK": func(on picker) {
+			on(dhcpd.Selecting).Answer(dhcpd.Regularly, dhcpd.NAKBy(lan.server.Addr()))
+		},
+		"everything fourfold": func(on picker) { on().Answer(dhcpd.Duplicate(3)) },
 		"a late OFFER, of the REQUEST's transaction": func(on picker) {
 			on(dhcpd.Selecting).Answer(dhcpd.Alter(dhcpd.As(offer), trap()), dhcpd.Regularly)
 		},
@@ -68,12 +71,12 @@ func TestAnADDOutlivesWhatAServerDoesWrong(t *testing.T) {
 	for name, v := range victims {
 		t.Run(name, v.servesItsLease)
 	}
-	t.Run("and podland tells it as it is", func(t *testing.T) { toldAsTheyAre(t, victims) })
+	t.Run("and podland tells it as it is", func(t *testing.T) { lan.tells(t, victims) })
 	lan.leavesNothing(t, victims, before)
 }
 
-// toldAsTheyAre checks the leases whose terms a server had changed.
-func toldAsTheyAre(t *testing.T, victims map[string]*victim) {
+// tells checks what podland tells of leases whose terms the server had changed.
+func (lan faultyLAN) tells(t *testing.T, victims map[string]*victim) {
 	t.Helper()
 	for _, name := range []string{"T1 after T2", "T2 after the lease's end"} {
 		if l, err := victims[name].lease(t); err != nil || !l.RenewAt.Before(l.RebindAt) || !l.RebindAt.Before(l.ExpiresAt) {
@@ -83,7 +86,7 @@ func toldAsTheyAre(t *testing.T, victims map[string]*victim) {
 	if l, err := victims["an infinite lease"].lease(t); err != nil || !l.RenewAt.IsZero() || !l.ExpiresAt.IsZero() {
 		t.Errorf("an infinite lease is renewed at %s and over at %s", l.RenewAt, l.ExpiresAt)
 	}
-	for _, e := range victims["a FORCERENEW after the ACK"].lan.server.Received(dhcpv4.MessageTypeRequest) {
+	for _, e := range lan.server.Received(dhcpv4.MessageTypeRequest) {
 		if e.CIAddr.IsValid() {
 			t.Errorf("renewed far before T1: %+v", e)
 		}
@@ -109,8 +112,8 @@ func TestAnADDThatGetsNoLeaseSaysWhatItSawAndLeavesNothing(t *testing.T) {
 	groups := map[string]failing{
 		"no answer": {
 			"silent":              {func(on picker) { on().Answer(dhcpd.Silent()) }, "no DHCPOFFER on eth1|DISCOVER sent|carrier up|0 frames"},
-			"slower than the ADD": {func(on picker) { on().Answer(dhcpd.Slow(8 * time.Second)) }, "no DHCPOFFER on eth1"},
-			"grants too late":     {func(on picker) { on(dhcpd.Selecting).Answer(dhcpd.Slow(5 * time.Second)) }, "no DHCPACK on eth1"},
+			"slower than the ADD": {func(on picker) { on().Answer(dhcpd.Slow(20 * time.Second)) }, "no DHCPOFFER on eth1"},
+			"grants too late":     {func(on picker) { on(dhcpd.Selecting).Answer(dhcpd.Slow(12 * time.Second)) }, "no DHCPACK on eth1"},
 		},
 		"refusals": {
 			"NAK in SELECTING":  {func(on picker) { on(dhcpd.Discovering).Answer(dhcpd.NAK) }, "no DHCPOFFER on eth1"},
@@ -145,7 +148,7 @@ func (cases failing) fail(t *testing.T) {
 	for name, c := range cases {
 		faults[name] = c.fault
 	}
-	victims := lan.suffer(t, faults, object{"budget": "4s"})
+	victims := lan.suffer(t, faults, object{"budget": "10s"})
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			says(t, victims[name].err, types.ErrTryAgainLater, strings.Split(c.words, "|")...)
@@ -159,7 +162,7 @@ func (cases failing) fail(t *testing.T) {
 func TestAnADDWhoseREQUESTNobodyAnswersLeavesNoLease(t *testing.T) {
 	t.Parallel()
 	lan := newFaultyLAN(t)
-	v := lan.victim("deaf", object{"budget": "4s"})
+	v := lan.victim("deaf", object{"budget": "10s"})
 	v.on(dhcpd.Selecting).Answer(dhcpd.Silent())
 	v.attach(t.Context())
 	says(t, v.err, types.ErrTryAgainLater, "no DHCPACK on eth1", "REQUEST sent")
@@ -185,14 +188,13 @@ func TestAServerCannotFillAPodWithRoutes(t *testing.T) {
 	lan := faultyLANOn(l, lab.NodeOptions{Bridge: "lan0", MTU: jumbo})
 	setMTU(t, l.Switch(), l.Server().Host.SwitchPort, jumbo)
 	setMTU(t, l.Server().Host.Netns, "eth0", jumbo)
-	before := lan.node.Snapshot()
 	v := lan.victim("routed")
 	v.attach(t.Context())
 	v.servesItsLease(t)
 	if got := len(v.result.Routes); got != 256 {
 		t.Errorf("%d routes in the Pod, want 256", got)
 	}
-	lan.leavesNothing(t, map[string]*victim{"": v}, before)
+	lan.givesBack(t, map[string]*victim{"": v})
 }
 
 func TestAnADDInAFullPoolFailsUntilAnAddressIsFree(t *testing.T) {

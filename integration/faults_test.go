@@ -17,6 +17,7 @@ import (
 	"github.com/podlan/podlan/integration/dhcpd"
 	"github.com/podlan/podlan/integration/lab"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/leaseapi/client"
 )
 
 // faultyLAN is a LAN whose server does wrong, to each Pod in another way.
@@ -123,12 +124,7 @@ func (v *victim) attach(ctx context.Context) {
 // lease is what podland holds for the victim.
 func (v *victim) lease(t *testing.T) (leaseapi.Lease, error) {
 	t.Helper()
-	for _, l := range leasesOf(t, v.lan.node) {
-		if l.ContainerID == v.pod.ContainerID {
-			return l, nil
-		}
-	}
-	return leaseapi.Lease{}, errors.New("podland holds no lease")
+	return client.New(v.lan.node.Socket()).Get(t.Context(), leaseapi.Key{Network: "lan", ContainerID: v.pod.ContainerID, IfName: "eth0"})
 }
 
 // awaitLease waits until podland's lease is as the condition wants it.
@@ -190,7 +186,13 @@ func (v *victim) isCutOff(t *testing.T, why string) {
 		return nil
 	})
 	v.isUnreachable(t, v.addr)
-	says(t, v.lan.node.Check(t.Context(), v.conf, v.pod), uint(leaseapi.CodeLeaseLost), why)
+	lab.Eventually(t, "CHECK tells why", func() error {
+		err := v.lan.node.Check(t.Context(), v.conf, v.pod)
+		if cniCode(err) != uint(leaseapi.CodeLeaseLost) || !strings.Contains(err.Error(), why) {
+			return fmt.Errorf("it says %w, want %q", err, why)
+		}
+		return nil
+	})
 }
 
 // isUnreachable: nobody answers for the address any more.
@@ -207,6 +209,7 @@ func (v *victim) isUnreachable(t *testing.T, addr netip.Addr) {
 func (v *victim) isBack(t *testing.T) {
 	t.Helper()
 	v.awaitLease(t, "the lease is back", func(l leaseapi.Lease) bool { return l.State == leaseapi.StateBound })
+	awaitCheck(t, v.lan.node, v.conf, v.pod, 0) // the port follows
 	v.servesItsLease(t)
 }
 
@@ -235,12 +238,19 @@ func (lan faultyLAN) isUnharmed(t *testing.T) {
 	}
 }
 
-// leavesNothing detaches everybody and compares the node with before.
-func (lan faultyLAN) leavesNothing(t *testing.T, victims map[string]*victim, before lab.Snapshot) {
+// givesBack detaches everybody: the server gets every lease back.
+func (lan faultyLAN) givesBack(t *testing.T, victims map[string]*victim) {
 	t.Helper()
 	lan.isUnharmed(t)
 	for _, v := range victims {
 		detach(t, lan.node, v.conf, v.pod)
 	}
+	lan.Server().AwaitLeases(0)
+}
+
+// leavesNothing waits as well until the node is as before.
+func (lan faultyLAN) leavesNothing(t *testing.T, victims map[string]*victim, before lab.Snapshot) {
+	t.Helper()
+	lan.givesBack(t, victims)
 	nothingLeft(t, lan.Lab, lan.node, before)
 }

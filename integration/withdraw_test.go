@@ -81,4 +81,3 @@ func awaitAbsence(t *testing.T, client *lab.Host, addr netip.Addr) {
 		return nil
 	})
 }
-

@@ -20,9 +20,9 @@ func (s *Server) regular(r *Request) []Reply {
 	case dhcpv4.MessageTypeRequest:
 		return s.request(r, now)
 	case dhcpv4.MessageTypeRelease:
-		*r.known = s.db.release(r.key(), r.CIAddr, now)
+		*r.known = s.db.release(r.key(), r.CIAddr, now) || *r.known // scripts may ask twice
 	case dhcpv4.MessageTypeDecline:
-		*r.known = s.db.decline(r.key(), r.Requested, now)
+		*r.known = s.db.decline(r.key(), r.Requested, now) || *r.known
 	case dhcpv4.MessageTypeInform:
 		return s.inform(r)
 	}

@@ -147,6 +147,17 @@ func TestAWishGoesBeforeAnOldOffer(t *testing.T) {
 	c.got(m, offer, "198.18.1.1") // that one is
 }
 
+func TestAnAddressInUseIsOfferedToNobodyElse(t *testing.T) {
+	used := netip.MustParseAddr("198.18.1.0")
+	c := newSide(t, func(cfg *Config) { cfg.InUse = func(a netip.Addr) bool { return a == used } })
+	m, _ := c.say(1, dhcpv4.MessageTypeDiscover)
+	c.got(m, dhcpv4.MessageTypeOffer, "198.18.1.1")
+	m, _ = c.say(2, dhcpv4.MessageTypeDiscover)
+	c.silent(m)
+	m, _ = c.say(2, dhcpv4.MessageTypeRequest, has("198.18.1.0"))
+	c.got(m, dhcpv4.MessageTypeAck, "198.18.1.0")
+}
+
 func TestUnknownLease(t *testing.T) {
 	c := newSide(t, nil)
 	m, _ := c.say(1, dhcpv4.MessageTypeRequest, has("198.18.1.1"))

@@ -33,6 +33,9 @@ type Config struct {
 	Options map[uint8][]byte
 	// Reserved are addresses for MACs; nobody else gets them.
 	Reserved map[string]netip.Addr
+	// InUse is the probe before an OFFER (RFC 2131 §2.2): what it says yes to is
+	// offered to nobody who has not had it. Nil: there is none.
+	InUse func(netip.Addr) bool
 	// NotAuthoritative: stay silent where a client asks for an address that
 	// this server knows nothing of, instead of granting it when it is free.
 	NotAuthoritative bool

@@ -104,7 +104,7 @@ func (d *database) free(key, mac string, now time.Time) (netip.Addr, bool) {
 		if d.cfg.Last.Less(following) {
 			following = d.cfg.First
 		}
-		if d.available(a, key, mac, now) {
+		if d.available(a, key, mac, now) && (d.cfg.InUse == nil || !d.cfg.InUse(a)) {
 			d.next = following
 			return a, true
 		}

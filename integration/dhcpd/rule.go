@@ -7,15 +7,6 @@ import (
 	"github.com/insomniacslk/dhcp/dhcpv4"
 )
 
-// A server that plays faults reads so:
-//
-//	server.On(dhcpd.Renewing, dhcpd.From(mac)).Answer(dhcpd.NAK)
-//	server.On(dhcpd.Discovering, dhcpd.Times(2)).Answer(dhcpd.Silent())
-//	server.On(dhcpd.Selecting).Answer(dhcpd.Alter(dhcpd.As(dhcpv4.MessageTypeOffer)), dhcpd.Regularly)
-//
-// Where several rules fit, the one that was made last holds; where none does,
-// the server answers by the RFC.
-
 // Condition tells whether a rule is about a message.
 type Condition func(Request) bool
 
@@ -25,8 +16,8 @@ type rule struct {
 	answer Script
 }
 
-// fits asks the conditions in turn: one that counts is asked last by who wrote
-// it last, about what the others let pass.
+// fits asks the conditions in turn, so that one that counts is asked about what
+// those before it let pass.
 func (r *rule) fits(req Request) bool {
 	for _, c := range r.when {
 		if !c(req) {
@@ -42,7 +33,15 @@ type Case struct {
 	when   []Condition
 }
 
-// On picks the messages that meet all conditions; without any, all messages.
+// On picks the messages that meet all conditions; without any, all messages. A
+// server that plays faults reads so:
+//
+//	server.On(dhcpd.Renewing, dhcpd.From(mac)).Answer(dhcpd.NAK)
+//	server.On(dhcpd.Discovering, dhcpd.Times(2)).Answer(dhcpd.Silent())
+//	server.On(dhcpd.Selecting).Answer(dhcpd.Alter(dhcpd.As(dhcpv4.MessageTypeOffer)), dhcpd.Regularly)
+//
+// Where several rules fit, the one that was made last holds; where none does,
+// the server answers by the RFC.
 func (s *Server) On(when ...Condition) Case { return Case{s, when} }
 
 // Answer has the scripts answer, in their order, each what it would answer

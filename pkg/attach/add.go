@@ -64,7 +64,7 @@ func (a *add) run(ctx context.Context) (*current.Result, error) {
 	}
 	lock, err := a.store.Lock(ctx, a.key)
 	if err != nil {
-		return nil, err
+		return nil, notLocked(ctx, err)
 	}
 	result, err := a.locked(ctx, inode)
 	if err != nil {
@@ -142,7 +142,7 @@ func (a *add) clearStale(ctx context.Context) error {
 func (a *add) makeSureOfSegment(ctx context.Context) error {
 	lock, err := a.store.LockBridge(ctx, a.conf.Bridge)
 	if err != nil {
-		return err
+		return notLocked(ctx, err)
 	}
 	defer lock.Release()
 	a.segment, err = segment.Ensure(ctx, a.links, segment.Spec{
@@ -174,6 +174,14 @@ func portSpec(conf *netconf.Bridge, args *skel.CmdArgs, key attachment.Key, mac 
 		HostEnd: attachment.HostEnd(key), Netns: args.Netns, IfName: args.IfName,
 		MAC: mac, BridgeMTU: bridgeMTU, MTU: conf.MTU, Alias: "podlan:1:" + key.Hash(),
 	}
+}
+
+// notLocked is about a lock that could not even be made.
+func notLocked(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return types.NewError(types.ErrIOFailure, err.Error(), `key "stateDir": is it writable, and is there room?`)
 }
 
 func (a *add) record() error {

@@ -40,6 +40,7 @@ type node struct {
 	store    *attachment.Store
 	teardown attachment.Teardown
 	delegate delegate
+	warn     func([]string)
 }
 
 func (p Plugin) node(conf *netconf.Bridge, args *skel.CmdArgs) (*node, error) {
@@ -58,6 +59,7 @@ func (p Plugin) node(conf *netconf.Bridge, args *skel.CmdArgs) (*node, error) {
 		guard:    guard.New(links, attachment.LockDir(conf.StateDir)),
 		store:    store,
 		delegate: newDelegate(conf, args, p.Environ, p.Stderr),
+		warn:     p.warn,
 	}
 	n.teardown = attachment.Teardown{Links: links, Guard: n.guard, Store: store}
 	return n, nil

@@ -28,22 +28,23 @@ func (p Plugin) Del(args *skel.CmdArgs) error {
 }
 
 func (n *node) del(ctx context.Context, key attachment.Key) error {
-	lock, err := n.store.Lock(ctx, key)
+	unlock, err := n.lockForDel(ctx, key)
 	if err != nil {
 		return err
 	}
-	defer lock.Retire()
+	defer unlock()
 	rec, err := n.store.Get(key)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		// What it would say if ADD had come no further than the veth: the host
-		// end's name is the key's.
-		rec = attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), IPAM: n.conf.IPAM, Guard: n.conf.Guard}
+	case errors.Is(err, attachment.ErrNewer):
+		return types.NewError(types.ErrIOFailure, err.Error(), "")
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		n.warn([]string{"DEL without the attachment's record: " + err.Error()})
+		rec = n.unrecorded(key)
+	case err != nil:
+		rec = n.unrecorded(key)
 		if _, missing := n.delegate.find(); missing != nil {
 			return n.teardown.Remove(ctx, rec) // no ADD can have got an address
 		}
-	case err != nil:
-		return types.NewError(types.ErrIOFailure, err.Error(), "")
 	}
 	var ipamErr error
 	if rec.Order == attachment.PortFirst {
@@ -54,6 +55,26 @@ func (n *node) del(ctx context.Context, key attachment.Key) error {
 		ipamErr = errors.Join(n.teardown.CloseUp(rec), n.delegate.run(ctx, "DEL"))
 	}
 	return errors.Join(ipamErr, n.teardown.Remove(ctx, rec))
+}
+
+// unrecorded is what the record would say if ADD had come no further than the
+// veth: the host end's name is the key's.
+func (n *node) unrecorded(key attachment.Key) attachment.Record {
+	return attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), IPAM: n.conf.IPAM, Guard: n.conf.Guard}
+}
+
+// lockForDel goes on where a full or read-only disk has no room for a lock:
+// nobody else can have made it there either.
+func (n *node) lockForDel(ctx context.Context, key attachment.Key) (unlock func(), err error) {
+	lock, err := n.store.Lock(ctx, key)
+	switch {
+	case err == nil:
+		return lock.Retire, nil
+	case ctx.Err() != nil:
+		return nil, err
+	}
+	n.warn([]string{"DEL without a lock: " + err.Error()})
+	return func() {}, nil
 }
 
 // GC takes down every attachment of the network that the runtime does not

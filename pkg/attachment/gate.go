@@ -25,10 +25,12 @@ func (g Gate) Close(ctx context.Context, rec Record, reason string) error {
 	rec.Closed = reason
 	// On record first: who finds a closed port and no reason never opens it. A
 	// full disk keeps no port open.
-	return errors.Join(g.Store.Put(rec), g.shut(ctx, rec))
+	return errors.Join(g.Store.Put(rec), g.Shut(ctx, rec))
 }
 
-func (g Gate) shut(ctx context.Context, rec Record) error {
+// Shut is Close of a port that is on record as closed already: a kill may have
+// come in between.
+func (g Gate) Shut(ctx context.Context, rec Record) error {
 	switch {
 	case !rec.DHCP && rec.Guard:
 		return errors.Join(g.Guard.Remove(ctx, rec.GuardPort()), g.setUp(rec, false))

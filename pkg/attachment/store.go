@@ -66,7 +66,7 @@ func (s *Store) All() ([]Record, error) {
 func (s *Store) read() (all []Record, newer bool, err error) {
 	err = s.dir.Each(func(_ string, data []byte) error {
 		rec, err := parse(data)
-		if errors.Is(err, errNewer) {
+		if errors.Is(err, ErrNewer) {
 			newer = true
 			return nil
 		}
@@ -111,8 +111,8 @@ func (s *Store) usesBridge(bridge string, but Key) (bool, error) {
 	return false, nil
 }
 
-// errNewer says that the record is a newer Podlan's.
-var errNewer = errors.New("a newer Podlan's")
+// ErrNewer says that the record is a newer Podlan's.
+var ErrNewer = errors.New("a newer Podlan's")
 
 // parse reads the version first: of a newer one nothing else is known.
 func parse(data []byte) (Record, error) {
@@ -123,7 +123,7 @@ func parse(data []byte) (Record, error) {
 		return Record{}, err
 	}
 	if format.Version > Version {
-		return Record{}, fmt.Errorf("%w: version %d, this one reads up to %d", errNewer, format.Version, Version)
+		return Record{}, fmt.Errorf("%w: version %d, this one reads up to %d", ErrNewer, format.Version, Version)
 	}
 	var rec Record
 	err := json.Unmarshal(data, &rec)

@@ -150,15 +150,24 @@ func (c *carriers) uplinkOf(rec attachment.Record) string {
 func (c *carriers) returned(ctx context.Context, uplink string) {
 	c.log.Info("the uplink has carrier again: leases are verified, Pods announced", "uplink", uplink)
 	c.count("carrier")
-	if err := c.leases.Verify(uplink); err != nil {
-		c.log.Error("leases cannot be verified", "uplink", uplink, "error", err)
-	}
 	records, err := c.store.All()
 	if err != nil {
 		c.log.Error("attachment records", "error", err)
 	}
+	records = slices.DeleteFunc(records, func(rec attachment.Record) bool {
+		return rec.State != attachment.Ready || c.uplinkOf(rec) != uplink
+	})
+	behind := map[string]bool{uplink: true} // what the lease keeper knows its segments by
 	for _, rec := range records {
-		if rec.State == attachment.Ready && rec.Closed == "" && c.uplinkOf(rec) == uplink {
+		behind[rec.Bridge] = true
+	}
+	for segment := range behind {
+		if err := c.leases.Verify(segment); err != nil {
+			c.log.Error("leases cannot be verified", "segment", segment, "error", err)
+		}
+	}
+	for _, rec := range records {
+		if rec.Closed == "" {
 			c.announce(ctx, rec)
 		}
 	}

@@ -125,7 +125,7 @@ func (f *follower) foreigner(ctx context.Context, key leaseapi.Key) error {
 
 func (f *follower) close(ctx context.Context, rec attachment.Record, reason string) error {
 	if rec.Closed == reason {
-		return nil
+		return f.gate.Shut(ctx, rec)
 	}
 	if err := f.gate.Close(ctx, rec, reason); err != nil {
 		return fmt.Errorf("close the port: %w", err)
@@ -137,11 +137,13 @@ func (f *follower) close(ctx context.Context, rec attachment.Record, reason stri
 
 // open lets the Pod use what is leased.
 func (f *follower) open(ctx context.Context, rec attachment.Record, lease leaseapi.Lease) error {
-	same := len(rec.Addrs) == 1 && rec.Addrs[0] == lease.Address
+	replace := lease.WhenLost == leaseapi.Replace
+	// A server that changes the mask alone does not take the address away.
+	same := len(rec.Addrs) == 1 && rec.Addrs[0].Addr() == lease.Address.Addr() && !(replace && rec.Addrs[0] != lease.Address)
 	switch {
 	case same && rec.Closed == "":
 		return nil
-	case !same && lease.WhenLost != leaseapi.Replace:
+	case !same && !replace:
 		return f.close(ctx, rec, fmt.Sprintf("%s is leased, and not what the Pod has", lease.Address))
 	case !same || addressless(rec):
 		if err := f.readdress(ctx, &rec, lease); err != nil {

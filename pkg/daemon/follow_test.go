@@ -29,8 +29,18 @@ func TestALostLeaseClosesThePortAndOneThatIsBackOpensIt(t *testing.T) {
 	if !r.closed(t, rec) {
 		t.Fatal("the port is open")
 	}
-	if now, _ := r.store.Get(rec.Key); now.Closed != "the server said no" {
-		t.Errorf("closed for %q", now.Closed)
+	now, err := r.store.Get(rec.Key)
+	if err != nil || now.Closed != "the server said no" {
+		t.Errorf("closed for %q (%v)", now.Closed, err)
+	}
+	// As after a kill between the record and the guard.
+	now.Closed = ""
+	must(t, r.follower.gate.Open(t.Context(), now))
+	now.Closed = "the server said no"
+	must(t, r.store.Put(now))
+	must(t, r.follower.follow(t.Context(), rec.Key))
+	if !r.closed(t, rec) {
+		t.Error("half closed for good")
 	}
 	r.set(was)
 	for range 2 {
@@ -92,6 +102,18 @@ func TestWithThePolicyReplaceThePodGetsTheAddressThatIsLeasedNow(t *testing.T) {
 				t.Errorf("the Pod's routes:\n%s", text)
 			}
 		})
+	}
+}
+
+func TestAChangedMaskClosesNothing(t *testing.T) {
+	r := newReconciled(t)
+	rec, _ := r.attached(t)
+	wider := r.held[rec.Key]
+	wider.Address = netip.MustParsePrefix("192.0.2.7/23")
+	r.set(wider)
+	must(t, r.follower.follow(t.Context(), rec.Key))
+	if r.closed(t, rec) || len(r.events) > 0 {
+		t.Errorf("events %v", r.events)
 	}
 }
 

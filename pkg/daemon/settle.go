@@ -95,7 +95,7 @@ func (r *reconciler) restore(ctx context.Context, p *pass, rec attachment.Record
 	if owner, taken := p.owner[clientOf(rec.Lease.MAC, rec.Lease.ClientID)]; taken {
 		return r.follower.close(ctx, rec, "another sandbox of the Pod has its lease: "+owner.ContainerID)
 	}
-	if err := r.follower.close(ctx, rec, "podland has lost its lease and asks the server for it"); err != nil {
+	if err := r.follower.close(ctx, rec, "its lease file is gone; asking the server for it again"); err != nil {
 		return err
 	}
 	return r.leases.Recover(rec.Key, *rec.Lease, rec.Addrs[0])

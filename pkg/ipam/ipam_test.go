@@ -252,7 +252,7 @@ func TestCHECKComparesTheLeaseWithTheResult(t *testing.T) {
 		"one of several":        {nil, object{"prevResult": object{"ips": []object{{"address": "2001:db8::7/64"}, {"address": "192.0.2.7/24"}}}}, 0, nil},
 		"no result to compare":  {nil, nil, 0, nil},
 		"another address":       {nil, prev("192.0.2.8/24"), leaseapi.CodeChanged, []string{"leased 192.0.2.7/24", "given 192.0.2.8/24"}},
-		"another prefix length": {nil, prev("192.0.2.7/25"), leaseapi.CodeChanged, []string{"192.0.2.7/25"}},
+		"another prefix length": {nil, prev("192.0.2.7/25"), 0, nil},
 		"a lost lease": {
 			func(l *leaseapi.Lease) { l.State, l.Reason = leaseapi.StateLost, "DHCPNAK by 192.0.2.1" }, prev("192.0.2.7/24"),
 			leaseapi.CodeLeaseLost,

@@ -3,6 +3,7 @@ package ipam
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -81,7 +82,8 @@ func sameAddress(stdin []byte, lease leaseapi.Lease) error {
 		return nil
 	}
 	for _, ip := range conf.PrevResult.IPs {
-		if ip.Address == lease.Address.String() {
+		// The mask may have changed at a renewal; the Pod keeps the former.
+		if given, err := netip.ParsePrefix(ip.Address); err == nil && given.Addr() == lease.Address.Addr() {
 			return nil
 		}
 	}

@@ -82,6 +82,11 @@ func (c *chaos) step() {
 		c.set(func() { c.sendErr = nil })
 		c.pass(31 * time.Second)
 		c.stop()
+		if c.rng.IntN(3) == 0 { // the node has been rebooted
+			c.calls.Wait()
+			clear(c.alive)
+			c.bootID, c.booted = c.bootID+"+", time.Now()
+		}
 		c.up()
 	case 12:
 		c.settleAddress(netip.AddrFrom4([4]byte{10, 0, 0, byte(10 + c.rng.IntN(30))}))
@@ -155,7 +160,7 @@ func (c *chaos) wantNoDouble() {
 	by := map[netip.Addr]leaseapi.Key{}
 	for _, l := range c.keeper.List() {
 		switch l.State {
-		case leaseapi.StateLost, leaseapi.StateAcquiring:
+		case leaseapi.StateLost, leaseapi.StateAcquiring, leaseapi.StatePending: // perhaps only reserved
 			continue
 		default:
 		}
@@ -170,6 +175,9 @@ func (c *chaos) end() {
 	c.Helper()
 	c.calm()
 	c.calls.Wait()
+	if i := c.rng.IntN(20); c.keeper.Recover(key(200+i), pod(200+i), netip.PrefixFrom(other(), 16)) != nil {
+		c.Error("cannot recover")
+	}
 	c.pass(10 * time.Minute) // those that died are judged, the faults' backoffs over
 	ctx, cancel := context.WithTimeout(c.Context(), time.Minute)
 	defer cancel()

@@ -65,10 +65,11 @@ func (k *Keeper) settleAt(e *entry, h home) {
 	}
 }
 
-// holds returns the leased address that nobody else may have.
+// holds returns the leased address that nobody else may have. What is reserved
+// only, the server may give away.
 func (e *entry) holds() netip.Addr {
 	l, ok := e.client.Lease()
-	if !ok || e.gone || e.stage == releasing || e.stage == lost {
+	if !ok || e.gone || e.stage == releasing || e.stage == reserved || e.stage == lost {
 		return netip.Addr{}
 	}
 	return l.Address.Addr()
@@ -76,7 +77,7 @@ func (e *entry) holds() netip.Addr {
 
 // watched returns the address to be watched over, if there is one.
 func (e *entry) watched() netip.Addr {
-	if e.req.Conflict == leaseapi.ConflictOff || e.gone || e.muted() || e.stage == releasing || e.stage == reserved {
+	if e.req.Conflict == leaseapi.ConflictOff || e.gone || e.muted() || e.stage == releasing {
 		return netip.Addr{}
 	}
 	if _, ok := e.client.Lease(); ok {
@@ -150,10 +151,13 @@ func (k *Keeper) conflict(e *entry, by acd.MAC, now time.Duration) {
 	k.settle(e, now)
 }
 
-// acceptable refuses what another of ours has: either it lost the address
+// acceptable refuses what the node itself has, and what another of ours has: either it lost the address
 // without knowing, or the server forgot that it has it. Who renews first, gets
 // it.
 func (k *Keeper) acceptable(e *entry, addr netip.Addr) error {
+	if k.cfg.Borne(addr) {
+		return fmt.Errorf("%s is an address of this node itself", addr)
+	}
 	other := k.homes[home{link: e.link(), addr: addr}]
 	if other == nil || other == e {
 		return nil

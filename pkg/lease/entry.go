@@ -50,6 +50,7 @@ type entry struct {
 	// tenure counts Acquires: a verdict or a write about a former one is void.
 	tenure int
 	files  []leaseapi.Key // under which a file may lie; its own is the last
+	mark   mark           // what its file says is asked for
 
 	waiters []*waiter
 	began   time.Duration
@@ -123,9 +124,10 @@ func (e *entry) answer(o outcome) {
 	e.waiters = nil
 }
 
-// terms returns the lease that is, or was, held.
+// terms returns the lease that is, or was, held. One that returns is not told of
+// before it is back.
 func (e *entry) terms() (dhcp4.Lease, bool) {
-	if l, ok := e.client.Lease(); ok && e.stage != lost && e.stage != releasing {
+	if l, ok := e.client.Lease(); ok && e.stage != lost && e.stage != returning && e.stage != releasing {
 		return l, true
 	}
 	return e.lastLease, e.lastLease.Address.IsValid()

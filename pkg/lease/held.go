@@ -6,7 +6,7 @@ func (k *Keeper) Held() []Held {
 	var all []Held
 	_ = k.do(func() {
 		for _, e := range k.leases {
-			if !e.unsure && (e.stage == held || e.stage == lost) {
+			if !e.unsure && (e.stage == held || e.stage == lost || e.stage == returning) {
 				all = append(all, k.question(e))
 			}
 		}

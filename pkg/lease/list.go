@@ -80,6 +80,7 @@ func (k *Keeper) confirmPending(of func() []*entry) {
 // Segments returns where leases are held, sorted by name.
 func (k *Keeper) Segments() []leaseapi.Segment {
 	var all []leaseapi.Segment
+	var names []string
 	_ = k.do(func() {
 		leases := map[*segment]int{}
 		for _, e := range k.leases {
@@ -88,15 +89,12 @@ func (k *Keeper) Segments() []leaseapi.Segment {
 			}
 		}
 		for s, n := range leases {
+			names = append(names, s.name())
 			all = append(all, leaseapi.Segment{Uplink: s.uplink, Bridge: s.bridge, Leases: n})
 		}
 	})
 	for i := range all {
-		name := all[i].Uplink
-		if name == "" {
-			name = all[i].Bridge
-		}
-		all[i].Present, all[i].Carrier = k.cfg.Wire.State(name)
+		all[i].Present, all[i].Carrier = k.cfg.Wire.State(names[i])
 	}
 	slices.SortFunc(all, func(a, b leaseapi.Segment) int { return strings.Compare(a.Uplink+a.Bridge, b.Uplink+b.Bridge) })
 	return all

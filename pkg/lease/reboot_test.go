@@ -98,6 +98,25 @@ func TestAfterARebootAnotherAddress(t *testing.T) {
 	}
 }
 
+// A server that has forgotten all may give what is reserved only to another.
+func TestAfterARebootWhatIsReservedYields(t *testing.T) {
+	on(t, func(n *node) {
+		n.hold(key(1), pod(1))
+		n.reboot(time.Minute)
+		n.set(func() {
+			clear(n.known)
+			clear(n.leases)
+		})
+		if l := n.hold(key(2), pod(2)); l.Address.Addr() != first() {
+			n.Errorf("%+v", l)
+		}
+		n.pass(20 * time.Minute)
+		n.wantState(key(1), "")
+		n.wantState(key(2), leaseapi.StateBound)
+		n.wantActive(1)
+	})
+}
+
 // An ADD that fails leaves nothing behind, the former lease neither.
 func TestAfterARebootAnADDThatFails(t *testing.T) {
 	on(t, func(n *node) {

@@ -38,12 +38,13 @@ func (k *Keeper) Recover(key leaseapi.Key, req leaseapi.Request, address netip.P
 
 // Verify has every lease on the uplink renewed and its address announced, at
 // the segment's pace: the uplink's carrier was away, and who knows where the
-// cable leads now.
+// cable leads now. Leases that are spoken for from their Pods know no uplink:
+// theirs is the bridge.
 func (k *Keeper) Verify(uplink string) error {
 	return k.do(func() {
 		now := k.cfg.Now()
 		for _, e := range k.leases {
-			if e.req.Uplink != uplink || e.stage != held {
+			if e.stage != held || e.segment.name() != uplink {
 				continue
 			}
 			e.client.Verify(now)

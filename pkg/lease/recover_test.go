@@ -96,6 +96,15 @@ func TestVerifyRenewsAndAnnounces(t *testing.T) {
 			n.wantState(key(i), leaseapi.StateLost)
 		}
 		n.wantState(key(9), leaseapi.StateBound)
+		n.set(func() { n.refuse = false })
+		n.hold(key(5), inPod(5)) // which knows its bridge only
+		n.pass(time.Minute)
+		before := len(n.sent(request))
+		if err := n.keeper.Verify("br0"); err != nil {
+			n.Error(err)
+		}
+		n.pass(time.Second)
+		n.wantSent(request, before+1)
 	})
 }
 

@@ -38,12 +38,12 @@ func (k *Keeper) turn() time.Duration {
 	for e := k.due.pop(now); e != nil; e = k.due.pop(now) {
 		k.wake(e, now)
 	}
-	next := min(now+longestSleep, k.endLates(now), k.endFormers(now), k.sayAgain(now))
-	for _, r := range k.ears {
-		next = min(next, k.speak(r, now))
-	}
+	next := min(now+longestSleep, k.endLates(now), k.endFormers(now), k.sayAgain(now), k.eraseMore(now))
 	for _, s := range k.segments {
 		next = min(next, k.pump(s, now))
+	}
+	for _, r := range k.ears {
+		next = min(next, k.speak(r, now))
 	}
 	if at, ok := k.due.first(); ok {
 		next = min(next, at)

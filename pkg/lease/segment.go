@@ -61,11 +61,19 @@ func (k *Keeper) segmentOf(req leaseapi.Request) *segment {
 		now := k.cfg.Now()
 		s = &segment{
 			uplink: req.Uplink, bridge: req.Bridge, window: firstWindow,
-			packets: newPacer(now), releases: newBucket(releaseRate, now),
+			packets: newPacer(now), releases: newBucket(releaseRate, releaseBurst, now),
 		}
 		k.segments[name] = s
 	}
 	return s
+}
+
+// name is that of the link to which it belongs.
+func (s *segment) name() string {
+	if s.uplink != "" {
+		return s.uplink
+	}
+	return s.bridge
 }
 
 // answered lets the window grow, unanswered lets it shrink.

@@ -121,9 +121,11 @@ func (k *Keeper) kept(e *entry, err error) {
 		k.set(e)
 		return
 	}
+	if !e.fresh {
+		fault.Point("lease.takenover")
+	}
 	e.stage, e.fresh, e.onDisk = pending, false, false
 	k.eraseFormer(e)
-	fault.Point("lease.takenover")
 	k.set(e)
 	e.answer(outcome{lease: k.view(e)})
 	fault.Point("lease.answered")

@@ -122,6 +122,10 @@ func (d Dir) Get(name string, v any) error {
 
 // Delete removes name, durably. What is not there is no error.
 func (d Dir) Delete(name string) error {
+	// A read-only disk says so before it looks.
+	if _, err := os.Lstat(d.file(name)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	err := inTurn(
 		step{"statefile.delete.remove", func() error { return os.Remove(d.file(name)) }},
 		step{"statefile.delete.syncdir", d.syncFolder},

@@ -18,12 +18,13 @@ type hearing struct {
 	filter      []bpf.Instruction
 	protocol    uint16
 	promiscuous bool
+	direct      bool // sends past the link's queue
 }
 
 // forDHCP takes ETH_P_ALL, since a socket for ETH_P_IP on a bridge's port hears
 // nothing: the bridge takes the frame before that protocol's handlers.
 func forDHCP(promiscuous bool) hearing {
-	return hearing{filter: replies(), protocol: unix.ETH_P_ALL, promiscuous: promiscuous}
+	return hearing{filter: replies(), protocol: unix.ETH_P_ALL, promiscuous: promiscuous, direct: !promiscuous}
 }
 
 // openSocket opens a packet socket on the link in the calling thread's
@@ -54,14 +55,28 @@ func prepare(fd int, name string, what hearing) error {
 	if err := options(fd); err != nil {
 		return err
 	}
-	if what.promiscuous {
-		if err := joinPromiscuous(fd, index); err != nil {
-			return err
-		}
+	if err := what.join(fd, index); err != nil {
+		return err
 	}
 	addr := &unix.SockaddrLinklayer{Protocol: networkOrder(what.protocol), Ifindex: index}
 	if err := unix.Bind(fd, addr); err != nil {
 		return fmt.Errorf("bind: %w", noLink(err))
+	}
+	return nil
+}
+
+// join: a NIC is heard whole. The end of a veth is sent from past its queue: the
+// kernel sets that up some time after the carrier, and loses without a word what
+// comes before.
+func (w hearing) join(fd, index int) error {
+	if w.promiscuous {
+		return joinPromiscuous(fd, index)
+	}
+	if !w.direct {
+		return nil
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_QDISC_BYPASS, 1); err != nil && !errors.Is(err, unix.ENOPROTOOPT) {
+		return fmt.Errorf("PACKET_QDISC_BYPASS: %w", err)
 	}
 	return nil
 }
