@@ -28,7 +28,7 @@ func TestWithoutADHCPServerAnADDSaysWhatWasSentSeenAndIsToBeChecked(t *testing.T
 	_, node := lanWithoutDHCP(t)
 	node.StartPodland()
 	before := node.Snapshot()
-	conf := network(node, leased(), object{"budget": "3s"})
+	conf := network(node, leased(), object{"budget": "10s"})
 	pod := node.Pod("p1")
 	_, err := node.Add(t.Context(), conf, pod)
 	says(t, err, types.ErrTryAgainLater, "no DHCPOFFER on eth1", "DISCOVER sent", "carrier up", "0 frames", "?")

@@ -112,8 +112,8 @@ func TestAnADDThatGetsNoLeaseSaysWhatItSawAndLeavesNothing(t *testing.T) {
 	groups := map[string]failing{
 		"no answer": {
 			"silent":              {func(on picker) { on().Answer(dhcpd.Silent()) }, "no DHCPOFFER on eth1|DISCOVER sent|carrier up|0 frames"},
-			"slower than the ADD": {func(on picker) { on().Answer(dhcpd.Slow(8 * time.Second)) }, "no DHCPOFFER on eth1"},
-			"grants too late":     {func(on picker) { on(dhcpd.Selecting).Answer(dhcpd.Slow(5 * time.Second)) }, "no DHCPACK on eth1"},
+			"slower than the ADD": {func(on picker) { on().Answer(dhcpd.Slow(20 * time.Second)) }, "no DHCPOFFER on eth1"},
+			"grants too late":     {func(on picker) { on(dhcpd.Selecting).Answer(dhcpd.Slow(12 * time.Second)) }, "no DHCPACK on eth1"},
 		},
 		"refusals": {
 			"NAK in SELECTING":  {func(on picker) { on(dhcpd.Discovering).Answer(dhcpd.NAK) }, "no DHCPOFFER on eth1"},
@@ -148,7 +148,7 @@ func (cases failing) fail(t *testing.T) {
 	for name, c := range cases {
 		faults[name] = c.fault
 	}
-	victims := lan.suffer(t, faults, object{"budget": "4s"})
+	victims := lan.suffer(t, faults, object{"budget": "10s"})
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			says(t, victims[name].err, types.ErrTryAgainLater, strings.Split(c.words, "|")...)
@@ -162,7 +162,7 @@ func (cases failing) fail(t *testing.T) {
 func TestAnADDWhoseREQUESTNobodyAnswersLeavesNoLease(t *testing.T) {
 	t.Parallel()
 	lan := newFaultyLAN(t)
-	v := lan.victim("deaf", object{"budget": "4s"})
+	v := lan.victim("deaf", object{"budget": "10s"})
 	v.on(dhcpd.Selecting).Answer(dhcpd.Silent())
 	v.attach(t.Context())
 	says(t, v.err, types.ErrTryAgainLater, "no DHCPACK on eth1", "REQUEST sent")

@@ -212,7 +212,7 @@ func TestKeyBudgetEndsAnADDThatNobodyAnswers(t *testing.T) {
 	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
 	node.StartPodland()
 	before := node.Snapshot()
-	conf := network(node, leased(), object{"budget": "1s"})
+	conf := network(node, leased(), object{"budget": "10s"})
 	_, err := node.Add(t.Context(), conf, node.Pod("p1"))
 	says(t, err, types.ErrTryAgainLater, "no DHCPOFFER", "eth1")
 	asBefore(t, node, before)

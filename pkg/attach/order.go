@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/boottime"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/segment"
 )
@@ -55,7 +56,7 @@ func (a *add) handover(ctx context.Context) (netconf.Handover, error) {
 	deadline, _ := ctx.Deadline()
 	port := netconf.Handover{
 		MAC: a.mac.String(), Bridge: a.segment.Bridge, Uplink: a.rec.Uplink, From: from,
-		BudgetMS: netconf.LeaseShareMS(time.Until(deadline)),
+		BudgetMS: netconf.LeaseShareMS(time.Until(deadline)), Deadline: boottime.Now() + time.Until(deadline),
 	}
 	if a.conf.IPAM != netconf.TypeDHCP {
 		return port, nil

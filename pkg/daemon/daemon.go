@@ -120,7 +120,8 @@ func open(cfg Config) (*parts, error) {
 		return nil, err
 	}
 	teardown := attachment.Teardown{Links: links, Guard: guard.New(links, attachment.LockDir(cfg.StateDir)), Store: store}
-	observer, metrics := newMetrics(newDrops(teardown.Guard))
+	observer, registry := newMetrics()
+	registry.MustRegister(newDrops(teardown.Guard))
 	pods := podAccess()
 	follower := &follower{
 		foreign: &foreign{pods: pods, log: cfg.Log, count: observer.port},
@@ -135,12 +136,13 @@ func open(cfg Config) (*parts, error) {
 	if err := wire.RemoveStalePorts(); err != nil {
 		cfg.Log.Warn("momentary ports of a killed podland", "error", err)
 	}
-	d := &parts{links: links, keeper: keeper, metrics: metrics, follower: follower}
+	d := &parts{links: links, keeper: keeper, metrics: metricsHandler(registry), follower: follower}
 	d.api = &api{leases: keeper, pods: pods, log: cfg.Log}
 	d.api.guard = guardView{store, teardown.Guard}.view
 	d.api.anew = func(ctx context.Context, key leaseapi.Key) error { return tombstone.Clear(ctx, cfg.StateDir, key) }
 	started := time.Now()
 	d.api.status = func() leaseapi.Status { return status(cfg, started, keeper, d.api.pods) }
+	registry.MustRegister(newCollector(d.api.status))
 	d.reconciler = &reconciler{
 		stateDir: cfg.StateDir, bootID: bootID, store: store, leases: keeper, reports: reports{log: cfg.Log}, teardown: teardown, follower: follower,
 		carriers:    &carriers{links: links, store: store, leases: keeper, log: cfg.Log, count: observer.port},

@@ -91,11 +91,12 @@ func TestTheAPITellsOfTheGuard(t *testing.T) {
 
 func TestWhatTheGuardDropsIsAMetric(t *testing.T) {
 	r := newReconciled(t)
-	_, handler := newMetrics(newDrops(r.teardown.Guard))
+	_, registry := newMetrics()
+	registry.MustRegister(newDrops(r.teardown.Guard))
 	scrape := func() string {
 		t.Helper()
 		answer := httptest.NewRecorder()
-		handler.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+		metricsHandler(registry).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 		body, err := io.ReadAll(answer.Body)
 		must(t, err)
 		if answer.Code != http.StatusOK {

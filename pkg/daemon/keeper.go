@@ -20,6 +20,7 @@ func newKeeper(cfg Config, store *attachment.Store, bootID string, o lease.Obser
 		Log:      cfg.Log,
 		Observer: o,
 		Changed:  changed,
+		Borne:    new(borne).has,
 		Confirm: func(h lease.Held) lease.Verdict {
 			if h.Request.Confirm == leaseapi.ByAddress {
 				return byAddress(h.Request.Netns, h.Key.IfName, h.Lease.Address)

@@ -17,8 +17,7 @@ type metrics struct {
 	ports     *prometheus.CounterVec
 }
 
-// newMetrics returns the metrics and what serves them, with others' besides.
-func newMetrics(others ...prometheus.Collector) (*metrics, http.Handler) {
+func newMetrics() (*metrics, *prometheus.Registry) {
 	m := &metrics{
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "podlan_dhcp_messages_total", Help: "DHCP messages by direction and type.",
@@ -39,10 +38,13 @@ func newMetrics(others ...prometheus.Collector) (*metrics, http.Handler) {
 	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(m.messages, m.malformed, m.acquired, m.leases, m.ports)
-	registry.MustRegister(others...)
+	return m, registry
+}
+
+func metricsHandler(r *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	return m, mux
+	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+	return mux
 }
 
 func (m *metrics) Sent(kind string)     { m.messages.WithLabelValues("sent", kind).Inc() }

@@ -10,6 +10,7 @@ import (
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 
+	"github.com/podlan/podlan/pkg/boottime"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
@@ -25,8 +26,11 @@ func request(ctx context.Context, conf *netconf.DHCP, args *skel.CmdArgs) (lease
 			return leaseapi.Request{}, err
 		}
 	}
-	if port.BudgetMS == 0 {
-		deadline, _ := ctx.Deadline()
+	deadline, _ := ctx.Deadline()
+	switch {
+	case port.Deadline != 0:
+		port.BudgetMS = netconf.LeaseShareMS(port.Deadline - boottime.Now())
+	case port.BudgetMS == 0:
 		port.BudgetMS = netconf.LeaseShareMS(time.Until(deadline))
 	}
 	of := netconf.Interface{ContainerID: args.ContainerID, IfName: args.IfName, Netns: args.Netns}

@@ -24,19 +24,23 @@ func (k *Keeper) adopt(s stored, now time.Duration) {
 	if rebooted {
 		l = sinceBoot(l, now, k.cfg.Wall().Sub(s.AcquiredAt))
 	}
-	e.files = append(e.files, s.Key)
+	e.files, k.files[s.Key] = append(e.files, s.Key), e
 	e.stage, e.lastLease, e.confirmBy, e.unsure = pending, l, now, true
 	switch {
+	case s.Void, s.Owed && s.Lost == "":
+		e.stage, e.owed, e.dues, e.retry = releasing, true, l, dhcp4.Never
+		e.segment.enter(e, releases)
 	case s.Lost != "":
 		e.stage, e.reason = lost, s.Lost
 		l.T1, l.T2, l.Expiry = now, now, now
-	case s.Owed:
-		e.stage, e.owed, e.dues, e.retry = releasing, true, l, dhcp4.Never
-		e.segment.enter(e, releases)
 	case rebooted:
 		e.stage, e.confirmBy = reserved, min(now+reserveTime, l.Expiry)
 	}
-	e.client = dhcp4.Adopt(k.params(e), k.rng, l)
+	if s.Void { // whoever comes for it begins anew
+		e.claims = []claim{{lease: l}}
+	} else {
+		e.client = dhcp4.Adopt(k.params(e), k.rng, l)
+	}
 	k.leases[e.key], k.clients[e.who] = e, e
 	k.enlist(e)
 	k.set(e)

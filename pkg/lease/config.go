@@ -3,6 +3,7 @@ package lease
 import (
 	"errors"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/podlan/podlan/pkg/boottime"
@@ -73,7 +74,11 @@ type Config struct {
 	// Changed is told of each lease that was lost, came back, or has another
 	// address now (policy replace), in order, on the keeper's own goroutine: it
 	// must neither block nor call the keeper.
-	Changed  func(leaseapi.Lease)
+	Changed func(leaseapi.Lease)
+	// Borne tells whether the node itself bears an address, whose own stack does
+	// not hear its probes: what a server offers of them is refused. It is called
+	// on the keeper's own goroutine and must be quick. Nil: none is.
+	Borne    func(netip.Addr) bool
 	Observer Observer
 	Log      *slog.Logger
 	// Wall is the wall clock: for people, and for the age of a lease of another
@@ -97,6 +102,9 @@ func (c *Config) complete() error {
 	}
 	if c.Confirm == nil {
 		c.Confirm = func(Held) Verdict { return Confirmed }
+	}
+	if c.Borne == nil {
+		c.Borne = func(netip.Addr) bool { return false }
 	}
 	if c.Changed == nil {
 		c.Changed = func(leaseapi.Lease) {}

@@ -151,10 +151,13 @@ func (k *Keeper) conflict(e *entry, by acd.MAC, now time.Duration) {
 	k.settle(e, now)
 }
 
-// acceptable refuses what another of ours has: either it lost the address
+// acceptable refuses what the node itself has, and what another of ours has: either it lost the address
 // without knowing, or the server forgot that it has it. Who renews first, gets
 // it.
 func (k *Keeper) acceptable(e *entry, addr netip.Addr) error {
+	if k.cfg.Borne(addr) {
+		return fmt.Errorf("%s is an address of this node itself", addr)
+	}
 	other := k.homes[home{link: e.link(), addr: addr}]
 	if other == nil || other == e {
 		return nil

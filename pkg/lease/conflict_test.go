@@ -93,13 +93,35 @@ func TestTheErrorNamesTheConflict(t *testing.T) {
 		n.settleAddress(first())
 		_, err := n.keeper.Acquire(n.Context(), key(1), checked(1, leaseapi.ConflictWait))
 		wantCode(n, err, leaseapi.CodeTryAgainLater)
-		if !strings.Contains(err.Error(), "10.0.0.10 was declined: in use by 52:54:00:07:07:07") {
+		for _, want := range []string{"10.0.0.10 was declined: in use by 52:54:00:07:07:07", "waits at least 10 s"} {
+			if !strings.Contains(err.Error(), want) {
+				n.Errorf("%v does not say %q", err, want)
+			}
+		}
+		if strings.Contains(err.Error(), "no DHCPOFFER") {
 			n.Error(err)
 		}
 		synctest.Wait()
 		n.wantFile(key(1), false)
 		n.wantActive(0)
 		n.wantSent(release, 0)
+	})
+}
+
+// The node's own stack does not hear its own probes.
+func TestAnAddressOfTheNodeIsRefused(t *testing.T) {
+	on(t, func(n *node) {
+		n.stop()
+		cfg := n.config()
+		cfg.Borne = func(a netip.Addr) bool { return a == first() }
+		n.startWith(cfg)
+		_, err := n.keeper.Acquire(n.Context(), key(1), pod(1))
+		wantCode(n, err, leaseapi.CodeTryAgainLater)
+		if !strings.Contains(err.Error(), "10.0.0.10 is an address of this node itself") {
+			n.Error(err)
+		}
+		n.wantSent(request, 0)
+		n.hold(key(2), pod(2))
 	})
 }
 

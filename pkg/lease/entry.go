@@ -50,6 +50,7 @@ type entry struct {
 	// tenure counts Acquires: a verdict or a write about a former one is void.
 	tenure int
 	files  []leaseapi.Key // under which a file may lie; its own is the last
+	mark   mark           // what its file says is asked for
 
 	waiters []*waiter
 	began   time.Duration

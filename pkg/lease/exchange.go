@@ -132,17 +132,22 @@ func (k *Keeper) apply(e *entry, out dhcp4.Output, now time.Duration) {
 	for _, d := range out.Send {
 		e.segment.leave(e)
 		e.out = &d
-		switch {
-		case e.muted():
-		case e.slot:
-			e.segment.enter(e, answers)
-		case e.stage == lost:
-			e.segment.enter(e, background)
-		default:
-			e.segment.enter(e, renewals) // a late OFFER must not grow later
-		}
+		k.whenAsked(e, e.out)
 	}
 	k.settle(e, now)
+}
+
+// queueUp queues the entry's message.
+func (*Keeper) queueUp(e *entry) {
+	switch {
+	case e.muted():
+	case e.slot:
+		e.segment.enter(e, answers)
+	case e.stage == lost:
+		e.segment.enter(e, background)
+	default:
+		e.segment.enter(e, renewals) // a late OFFER must not grow later
+	}
 }
 
 // became takes note of what became of the lease.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -228,13 +230,34 @@ func (n *node) wantActive(want int) {
 
 func (n *node) file(k leaseapi.Key) string { return filepath.Join(n.dir, k.Hash()+".json") }
 
-// wantFile checks whether the key has a file once the disk is at rest.
+// wantFile checks whether the key has a file once the disk is at rest. One that
+// only has the server told is none.
 func (n *node) wantFile(k leaseapi.Key, want bool) {
 	n.Helper()
+	data := n.read(k)
+	if got := data != "" && !strings.Contains(data, `"void": true`); got != want {
+		n.Errorf("the file of %s: %q, there: %t wanted", k, data, want)
+	}
+}
+
+// read returns what is in the key's file once the disk is at rest; "" if there
+// is none.
+func (n *node) read(k leaseapi.Key) string {
+	n.Helper()
 	synctest.Wait()
-	_, err := os.Stat(n.file(k))
-	if got := err == nil; got != want {
-		n.Errorf("the file of %s: %v, there: %t wanted", k, err, want)
+	data, err := os.ReadFile(n.file(k))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		n.Error(err)
+	}
+	return string(data)
+}
+
+// wantNoFiles checks that nothing is left on the disk.
+func (n *node) wantNoFiles() {
+	n.Helper()
+	synctest.Wait()
+	if left, _ := filepath.Glob(filepath.Join(n.dir, "*.json")); len(left) > 0 {
+		n.Errorf("left: %q", left)
 	}
 }
 

@@ -75,10 +75,11 @@ func (k *Keeper) giveAgain(e *entry) {
 // goroutine, since a momentary port takes its time.
 func (k *Keeper) sendRelease(e *entry, now time.Duration) {
 	if e.gone && k.clients[e.who] != nil {
+		k.eraseAll(e, nil)
 		return // a repeat would end the new lease
 	}
 	if !e.release(k, now) {
-		k.finish(e) // nothing is due, or it has given itself back
+		k.finish(e, false) // nothing is due, or it has given itself back
 		return
 	}
 	d := *e.message
@@ -151,21 +152,25 @@ func (k *Keeper) releaseSent(e *entry, err error) {
 	e.sending = false
 	if err != nil {
 		k.cfg.Log.Warn("RELEASE could not be sent", "key", e.key.String(), "error", err)
-		if !e.gone {
+		if e.gone {
+			k.eraseAll(e, nil)
+		} else {
 			k.releaseFailed(e, err)
 		}
 		return
 	}
 	fault.Point("lease.release.sent")
 	k.cfg.Observer.Sent(dhcpv4.MessageTypeRelease.String())
+	pauses := pauses(e.req.Transport)
+	again := e.sent < len(pauses)
 	if !e.gone {
 		k.cfg.Observer.Released()
 		k.cfg.Log.Info("lease given back", "key", e.key.String(), "address", e.dues.Address.Addr().String())
-		k.finish(e)
 	}
-	pauses := pauses(e.req.Transport)
-	if e.sent++; e.sent <= len(pauses) {
-		e.retry = k.cfg.Now() + pauses[e.sent-1]
+	k.finish(e, again)
+	if again {
+		e.retry = k.cfg.Now() + pauses[e.sent]
+		e.sent++
 		k.set(e)
 	}
 }
@@ -185,7 +190,7 @@ func (k *Keeper) releaseFailed(e *entry, err error) {
 	e.retry = min(e.dues.Expiry, k.cfg.Now()+min(lastRetry, firstRetry<<min(e.tries, 8)))
 	e.tries++
 	k.set(e)
-	if e.owed || len(e.files) == 0 || e.reason != "" {
+	if e.owed || len(e.files) == 0 || e.reason != "" || !e.lastLease.Address.IsValid() { // the file says enough
 		k.over(e, err)
 		return
 	}
@@ -193,10 +198,14 @@ func (k *Keeper) releaseFailed(e *entry, err error) {
 	k.save(e, func(error) { k.over(e, err) })
 }
 
-// finish forgets the entry, on disk too, and tells who waited.
-func (k *Keeper) finish(e *entry) {
+// finish forgets the entry and tells who waited. Its file goes too, if the
+// RELEASE is not to be sent again: until then it is the next podland's to do.
+func (k *Keeper) finish(e *entry, again bool) {
 	k.due.remove(e)
 	if e.gone { // the RELEASE was one more
+		if !again {
+			k.eraseAll(e, nil)
+		}
 		return
 	}
 	e.gone = true
@@ -208,6 +217,11 @@ func (k *Keeper) finish(e *entry) {
 	}
 	k.follow(e)
 	k.formers = append(k.formers, former{entry: e, until: k.cfg.Now() + formerTime})
+	if again {
+		k.saveVoid(e, e.dues, "lease.release.noted", func() { k.over(e, nil) })
+		k.eraseFormer(e)
+		return
+	}
 	k.eraseAll(e, func() { k.over(e, nil) })
 }
 

@@ -16,11 +16,12 @@ import (
 
 // Keeper keeps leases. Its methods are safe for concurrent use once Run runs.
 type Keeper struct {
-	cfg   Config
-	dir   statefile.Dir
-	lock  *statefile.Lock
-	rng   *rand.Rand
-	store *writers
+	cfg      Config
+	dir      statefile.Dir
+	volatile statefile.Dir // the same folder, without flushes
+	lock     *statefile.Lock
+	rng      *rand.Rand
+	store    *writers
 
 	calls    chan func()
 	heard    chan heard
@@ -37,10 +38,12 @@ type Keeper struct {
 	segments map[string]*segment
 	ears     map[string]*ear // by link
 	homes    map[home]*entry
-	macs     map[dhcp4.MAC]int // ours, and those of a moment ago
+	files    map[leaseapi.Key]*entry // who wrote the key's file last
+	macs     map[dhcp4.MAC]int       // ours, and those of a moment ago
 	lates    []late
 	formers  []former
 	unsaid   []unsaid
+	unerased []unerased
 	ending   bool
 }
 
@@ -58,6 +61,10 @@ func New(cfg Config) (*Keeper, error) {
 	if err != nil {
 		return nil, err
 	}
+	volatile, err := statefile.OpenVolatile(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
 	lock, err := statefile.TryAcquire(cfg.Dir, "lock")
 	if errors.Is(err, statefile.ErrLocked) {
 		return nil, fmt.Errorf("%s: %w", cfg.Dir, ErrInUse)
@@ -66,7 +73,7 @@ func New(cfg Config) (*Keeper, error) {
 		return nil, err
 	}
 	k := newKeeper(cfg)
-	k.dir, k.lock = dir, lock
+	k.dir, k.volatile, k.lock = dir, volatile, lock
 	if err := k.load(); err != nil {
 		lock.Release()
 		return nil, err
@@ -91,6 +98,7 @@ func newKeeper(cfg Config) *Keeper {
 		segments: map[string]*segment{},
 		ears:     map[string]*ear{},
 		homes:    map[home]*entry{},
+		files:    map[leaseapi.Key]*entry{},
 		macs:     map[dhcp4.MAC]int{},
 	}
 }

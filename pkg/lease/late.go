@@ -145,5 +145,8 @@ func (k *Keeper) giveBackLate(e *entry, c *claim, reply dhcp4.Reply, now time.Du
 	e.dues = c.lease
 	e.dues.Expiry = now + lateTime
 	e.message, e.sent = nil, 0
+	if k.leases[e.key] == nil && k.files[e.key] == nil {
+		k.saveVoid(e, e.dues, "lease.late", nil)
+	}
 	e.segment.enter(e, releases)
 }

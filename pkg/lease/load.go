@@ -22,6 +22,9 @@ var errNewer = errors.New("of a newer version")
 func (k *Keeper) load() error {
 	var all []stored
 	newer := 0
+	if err := k.dir.Sweep(); err != nil { // the lock is ours, so nobody is writing
+		return err
+	}
 	err := k.dir.Each(func(name string, data []byte) error {
 		s, err := decodeStored(data)
 		switch {

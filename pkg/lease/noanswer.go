@@ -16,6 +16,14 @@ func (k *Keeper) noAnswer(e *entry, now time.Duration) error {
 		}
 	}
 	c := e.client.Counts()
+	if e.declined != "" && c.Discovers == 0 {
+		return &leaseapi.Error{
+			Code: leaseapi.CodeTryAgainLater,
+			Msg: fmt.Sprintf("%s; the client waits at least 10 s before it asks again (RFC 2131 §3.1.5), and the ADD's time is over after %s",
+				e.declined, (now - e.began).Round(time.Second)),
+			Details: "who has the address without the server's knowing? Take it out of the server's range, or give it back there",
+		}
+	}
 	where := e.req.Uplink
 	if e.req.Transport == leaseapi.FromPod {
 		where = e.key.IfName + " in the Pod"

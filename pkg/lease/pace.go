@@ -4,12 +4,17 @@ import "time"
 
 const (
 	// packetRate bounds packets per second, of DHCP and of ARP, where no lease
-	// asks for less; burst is what may go at once.
+	// asks for less.
 	packetRate = 500
-	burst      = 32
-	// releaseRate is lower: nobody answers a RELEASE, so nothing tells that
-	// they come too fast.
-	releaseRate = 150
+	// packetBurst is what may go beyond it: all Pods of a node that come at once,
+	// after a boot say, shall not wait for the rate. The window bounds already how
+	// many exchanges are in flight, and follows what the server answers; the rate
+	// is for what goes on for long.
+	packetBurst = 2 * packetRate
+	// releaseRate is lower, and so is its burst: nobody answers a RELEASE, so
+	// nothing tells that they come too fast.
+	releaseRate  = 150
+	releaseBurst = 32
 )
 
 // bucket is a token bucket.
@@ -18,7 +23,7 @@ type bucket struct {
 	filled             time.Duration
 }
 
-func newBucket(rate float64, now time.Duration) bucket {
+func newBucket(rate, burst float64, now time.Duration) bucket {
 	return bucket{rate: rate, tokens: burst, most: burst, filled: now}
 }
 
@@ -46,7 +51,7 @@ type pacer struct {
 }
 
 func newPacer(now time.Duration) pacer {
-	return pacer{bucket: newBucket(packetRate, now), wanted: map[int]int{}}
+	return pacer{bucket: newBucket(packetRate, packetBurst, now), wanted: map[int]int{}}
 }
 
 func (p *pacer) join(pace int, now time.Duration) {
@@ -71,7 +76,7 @@ func (p *pacer) adjust(now time.Duration) {
 	for wanted := range p.wanted {
 		pace = min(pace, wanted)
 	}
-	p.rate, p.most = packetRate, burst
+	p.rate, p.most = packetRate, packetBurst
 	if pace < packetRate {
 		p.rate, p.most = float64(pace)*19/20, float64(max(1, pace/20))
 	}

@@ -38,7 +38,7 @@ func (k *Keeper) turn() time.Duration {
 	for e := k.due.pop(now); e != nil; e = k.due.pop(now) {
 		k.wake(e, now)
 	}
-	next := min(now+longestSleep, k.endLates(now), k.endFormers(now), k.sayAgain(now))
+	next := min(now+longestSleep, k.endLates(now), k.endFormers(now), k.sayAgain(now), k.eraseMore(now))
 	for _, s := range k.segments {
 		next = min(next, k.pump(s, now))
 	}

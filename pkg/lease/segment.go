@@ -61,7 +61,7 @@ func (k *Keeper) segmentOf(req leaseapi.Request) *segment {
 		now := k.cfg.Now()
 		s = &segment{
 			uplink: req.Uplink, bridge: req.Bridge, window: firstWindow,
-			packets: newPacer(now), releases: newBucket(releaseRate, now),
+			packets: newPacer(now), releases: newBucket(releaseRate, releaseBurst, now),
 		}
 		k.segments[name] = s
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/podlan/podlan/pkg/dhcp4"
 	"github.com/podlan/podlan/pkg/fault"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/statefile"
 )
 
 // formatVersion of the files. A newer one is refused and left where it is.
@@ -22,6 +23,9 @@ type stored struct {
 	Lost string `json:"lost,omitempty"`
 	// Owed: the lease is nobody's any more, only its RELEASE could not be sent.
 	Owed bool `json:"owed,omitempty"`
+	// Void: the lease must not be used. It was only asked for, or its RELEASE
+	// has been sent; the server may hold it all the same, and gets another.
+	Void bool `json:"void,omitempty"`
 	// BootID is the boot whose clock the lease's times are of. AcquiredAt is
 	// for another boot.
 	BootID     string    `json:"bootID"`
@@ -36,77 +40,52 @@ type stored struct {
 // is not nil.
 func (k *Keeper) save(e *entry, then func(error)) {
 	l, _ := e.terms()
-	s := stored{
-		Version: formatVersion, Key: e.key, Request: e.req, Lease: l, Lost: e.reason, Owed: e.owed, BootID: k.cfg.BootID,
+	s := k.file(e, l)
+	s.Lost, s.Owed = e.reason, e.owed
+	k.store.add(s.Key.Hash(), func() {
+		k.stored(s.Key, put(k.dir, s, "lease.stored"), then)
+	})
+}
+
+// saveVoid writes a file of a lease that must not be used, and then calls then,
+// whether it could or not. Nothing is flushed: the file serves if podland is
+// killed, and a power cut takes the Pod as well.
+func (k *Keeper) saveVoid(e *entry, l dhcp4.Lease, point string, then func()) {
+	s := k.file(e, l)
+	s.Void = true
+	k.store.hurry(s.Key.Hash(), func() {
+		k.stored(s.Key, put(k.volatile, s, point), func(error) {
+			if then != nil {
+				then()
+			}
+		})
+	})
+}
+
+// file is what there is to be stored of the entry, with that lease. It will be
+// the entry's.
+func (k *Keeper) file(e *entry, l dhcp4.Lease) stored {
+	e.files = append(slices.DeleteFunc(e.files, func(key leaseapi.Key) bool { return key == e.key }), e.key)
+	e.mark, k.files[e.key] = mark{}, e
+	return stored{
+		Version: formatVersion, Key: e.key, Request: e.req, Lease: l, BootID: k.cfg.BootID,
 		AcquiredAt: k.cfg.Wall().Add(l.Acquired - k.cfg.Now()), OwnedAt: k.cfg.Wall(), Owned: k.cfg.Now(),
 	}
-	e.files = append(slices.DeleteFunc(e.files, func(key leaseapi.Key) bool { return key == e.key }), e.key)
-	name, key := e.key.Hash(), e.key.String()
-	k.store.add(name, func() {
-		err := k.dir.Put(name, s)
-		if err == nil {
-			fault.Point("lease.stored")
-		}
-		k.stored(key, err, then)
-	})
 }
 
-// erase removes a key's file and then calls then.
-func (k *Keeper) erase(key leaseapi.Key, then func(error)) {
-	name := key.Hash()
-	k.store.add(name, func() {
-		err := k.dir.Delete(name)
-		if err == nil {
-			fault.Point("lease.erased")
-		}
-		k.stored(key.String(), err, then)
-	})
+func put(dir statefile.Dir, s stored, point string) error {
+	err := dir.Put(s.Key.Hash(), s)
+	if err == nil {
+		fault.Point(point)
+	}
+	return err
 }
 
-func (k *Keeper) stored(key string, err error, then func(error)) {
+func (k *Keeper) stored(key leaseapi.Key, err error, then func(error)) {
 	if err != nil {
-		k.cfg.Log.Error("lease not stored", "key", key, "error", err)
+		k.cfg.Log.Error("lease not stored", "key", key.String(), "error", err)
 	}
 	if then != nil {
 		k.later(func() { then(err) })
 	}
-}
-
-// eraseFormer removes the files under the entry's former keys.
-func (k *Keeper) eraseFormer(e *entry) {
-	var own []leaseapi.Key
-	for _, key := range e.files {
-		switch {
-		case key == e.key:
-			own = append(own, key)
-		case !k.othersFile(e, key):
-			k.erase(key, nil)
-		}
-	}
-	e.files = own
-}
-
-// eraseAll removes all files of the entry and then calls then.
-func (k *Keeper) eraseAll(e *entry, then func()) {
-	files := e.files
-	e.files = nil
-	left := 1
-	one := func(error) {
-		if left--; left == 0 {
-			then()
-		}
-	}
-	for _, key := range files {
-		if !k.othersFile(e, key) {
-			left++
-			k.erase(key, one)
-		}
-	}
-	one(nil)
-}
-
-// othersFile tells whether the key's file is meanwhile another entry's.
-func (k *Keeper) othersFile(e *entry, key leaseapi.Key) bool {
-	other := k.leases[key]
-	return other != nil && other != e && slices.Contains(other.files, key)
 }

@@ -111,6 +111,9 @@ func FuzzDecodeStored(f *testing.F) {
 	owed := sample()
 	owed.Owed = true
 	f.Add(encode(f, owed))
+	void := sample()
+	void.Void = true
+	f.Add(encode(f, void))
 	f.Add([]byte(`{"version":2}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := decodeStored(data)

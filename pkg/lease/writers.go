@@ -2,74 +2,112 @@ package lease
 
 import "sync"
 
-// writers put files in place off Run's goroutine, a few at once: a flush takes
+// writers put files in place off Run's goroutine, several at once: a flush takes
 // its time. What concerns one name keeps its order.
 type writers struct {
-	lanes []*writeLane
-	all   sync.WaitGroup
+	mu     sync.Mutex
+	names  map[string][]job // what is to be done; the first may be under way
+	flush  pool
+	urgent pool // does not wait for flushes of other names
+	ended  bool
+	all    sync.WaitGroup
 }
 
-const writeLanes = 4
+const flushers, hurriers = 4, 2
 
-// writeLane is an unbounded queue with one worker: Run must never wait for a
-// disk.
-type writeLane struct {
-	mu    sync.Mutex
+type job struct {
+	do   func()
+	pool *pool
+}
+
+// pool is an unbounded queue of names whose first job may be done: Run must
+// never wait for a disk.
+type pool struct {
 	more  *sync.Cond
-	jobs  []func()
-	ended bool
+	ready []string
 }
 
 func newWriters() *writers {
-	w := &writers{}
-	for range writeLanes {
-		l := &writeLane{}
-		l.more = sync.NewCond(&l.mu)
-		w.lanes = append(w.lanes, l)
-	}
+	w := &writers{names: map[string][]job{}}
+	w.flush.more, w.urgent.more = sync.NewCond(&w.mu), sync.NewCond(&w.mu)
 	return w
 }
 
-// start begins with what add has been given so far.
+// start begins with what add and hurry have been given so far.
 func (w *writers) start() {
-	for _, l := range w.lanes {
-		w.all.Go(l.work)
+	for range flushers {
+		w.all.Go(func() { w.work(&w.flush) })
+	}
+	for range hurriers {
+		w.all.Go(func() { w.work(&w.urgent) })
 	}
 }
 
-// add queues a job that concerns the name, which is hexadecimal digits.
-func (w *writers) add(name string, job func()) {
-	l := w.lanes[int(name[0])%len(w.lanes)]
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.jobs = append(l.jobs, job)
-	l.more.Signal()
+// add queues a job that concerns the name.
+func (w *writers) add(name string, do func()) { w.queue(name, job{do: do, pool: &w.flush}) }
+
+// hurry is add for a job that flushes nothing, and that somebody waits for.
+func (w *writers) hurry(name string, do func()) { w.queue(name, job{do: do, pool: &w.urgent}) }
+
+func (w *writers) queue(name string, j job) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.names[name] = append(w.names[name], j)
+	if len(w.names[name]) == 1 {
+		j.pool.let(name)
+	}
+}
+
+// let has the name's first job be done.
+func (p *pool) let(name string) {
+	p.ready = append(p.ready, name)
+	p.more.Signal()
 }
 
 // close lets what is queued be done, and waits for it.
 func (w *writers) close() {
-	for _, l := range w.lanes {
-		l.mu.Lock()
-		l.ended = true
-		l.more.Signal()
-		l.mu.Unlock()
-	}
+	w.mu.Lock()
+	w.ended = true
+	w.wakeAll()
+	w.mu.Unlock()
 	w.all.Wait()
 }
 
-func (l *writeLane) work() {
+func (w *writers) wakeAll() {
+	w.flush.more.Broadcast()
+	w.urgent.more.Broadcast()
+}
+
+func (w *writers) work(p *pool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for {
-		l.mu.Lock()
-		for len(l.jobs) == 0 && !l.ended {
-			l.more.Wait()
+		for len(p.ready) == 0 && (!w.ended || len(w.names) > 0) {
+			p.more.Wait()
 		}
-		if len(l.jobs) == 0 {
-			l.mu.Unlock()
+		if len(p.ready) == 0 {
 			return
 		}
-		job := l.jobs[0]
-		l.jobs = l.jobs[1:]
-		l.mu.Unlock()
-		job()
+		name := p.ready[0]
+		p.ready = p.ready[1:]
+		do := w.names[name][0].do
+		w.mu.Unlock()
+		do()
+		w.mu.Lock()
+		w.done(name)
+	}
+}
+
+// done lets the name's next job be done.
+func (w *writers) done(name string) {
+	left := w.names[name][1:]
+	if len(left) > 0 {
+		w.names[name] = left
+		left[0].pool.let(name)
+		return
+	}
+	delete(w.names, name)
+	if w.ended && len(w.names) == 0 {
+		w.wakeAll()
 	}
 }

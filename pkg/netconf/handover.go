@@ -2,6 +2,7 @@ package netconf
 
 import (
 	"net/netip"
+	"time"
 )
 
 // Handover is what podlan-bridge tells podlan-dhcp about its port, under the
@@ -13,6 +14,9 @@ type Handover struct {
 	From   From   `json:"from"`
 	// BudgetMS is what is left of the ADD's budget, in milliseconds.
 	BudgetMS int64 `json:"budgetMS"`
+	// Deadline is when that is over, as time since boot: a plugin takes its time
+	// to start on a busy node. 0: not told.
+	Deadline time.Duration `json:"deadlineNS,omitempty"`
 	// Networks are the node's own.
 	Networks []netip.Prefix `json:"networks,omitempty"`
 }
@@ -31,6 +35,7 @@ func (d *DHCP) readHandover(conf *object) {
 		From:   From(in.oneOf("from", string(FromUplink), string(FromUplink), string(FromPod))),
 	}
 	h.BudgetMS = int64(in.integer("budgetMS", 0, int(maxBudget.Milliseconds())))
+	in.read("deadlineNS", &h.Deadline, "a time since boot in nanoseconds")
 	if mac := in.mac("mac"); mac != nil {
 		h.MAC = mac.String()
 	}

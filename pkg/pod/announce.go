@@ -19,17 +19,9 @@ import (
 // takes 0.1 ms where the packet socket of Announce takes a dozen, to be closed:
 // for a plugin that ends with it.
 func AnnounceFromPod(_ context.Context, netns, ifname string, mac net.HardwareAddr) error {
-	h, err := rtnl.At(netns)
+	err := inPod(netns, ifname, func(h *rtnl.Handle, index int) error { return h.SetMAC(index, mac) })
 	if err != nil {
 		return fmt.Errorf("announce: %w", err)
-	}
-	defer h.Close()
-	link, err := h.Link(ifname)
-	if err != nil {
-		return fmt.Errorf("announce: in the Pod: %w", err)
-	}
-	if err := h.SetMAC(link.Attrs().Index, mac); err != nil {
-		return fmt.Errorf("announce: in the Pod: %w", err)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package pod
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
@@ -41,33 +40,25 @@ type Addr struct {
 // routes. The host end may be down: everything is then in place before the
 // first frame passes.
 func Configure(_ context.Context, netns, ifname string, cfg IPConfig) error {
-	h, err := rtnl.At(netns)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	link, err := h.Link(ifname)
-	if err != nil {
-		return fmt.Errorf("in the Pod: %w", err)
-	}
-	index := link.Attrs().Index
-	if err := h.SetSysctls(sysctls(ifname, cfg)...); err != nil {
-		return fmt.Errorf("in the Pod: %w", err)
-	}
-	for _, a := range cfg.Addrs {
-		if err := h.AddAddr(index, a.kernel(cfg.EnableDAD)); err != nil {
-			return fmt.Errorf("in the Pod: %w", err)
+	return inPod(netns, ifname, func(h *rtnl.Handle, index int) error {
+		if err := h.SetSysctls(sysctls(ifname, cfg)...); err != nil {
+			return err
 		}
-	}
-	if err := h.SetUp(index); err != nil {
-		return fmt.Errorf("in the Pod: %w", err)
-	}
-	for _, r := range cfg.routes(index) {
-		if err := h.AddRoute(r); err != nil {
-			return fmt.Errorf("in the Pod: %w", err)
+		for _, a := range cfg.Addrs {
+			if err := h.AddAddr(index, a.kernel(cfg.EnableDAD)); err != nil {
+				return err
+			}
 		}
-	}
-	return nil
+		if err := h.SetUp(index); err != nil {
+			return err
+		}
+		for _, r := range cfg.routes(index) {
+			if err := h.AddRoute(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // sysctls returns the Pod end's settings. Addresses come from IPAM alone: one

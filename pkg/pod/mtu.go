@@ -10,13 +10,9 @@ import (
 // SetMTU sets the Pod end's MTU in bytes, after the port was made: the DHCP
 // server tells it with the address. The host end keeps the bridge's.
 func SetMTU(_ context.Context, netns, ifname string, mtu int) error {
-	h, err := rtnl.At(netns)
+	err := inPod(netns, ifname, func(h *rtnl.Handle, index int) error { return h.SetMTU(index, mtu) })
 	if err != nil {
-		return err
-	}
-	defer h.Close()
-	if err := h.ChangeNamed(ifname, rtnl.Change{MTU: mtu}); err != nil {
-		return fmt.Errorf("MTU %d in the Pod: %w", mtu, err)
+		return fmt.Errorf("MTU %d: %w", mtu, err)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package pod
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -14,22 +13,16 @@ import (
 // With its last IPv4 address a link loses its IPv4 routes, those that somebody
 // else has set there too.
 func Readdress(ctx context.Context, netns, ifname string, former []netip.Prefix, cfg IPConfig) error {
-	h, err := rtnl.At(netns)
-	if err != nil {
-		return err
-	}
-	defer h.Close()
-	link, err := h.Link(ifname)
-	if err != nil {
-		return fmt.Errorf("in the Pod: %w", err)
-	}
-	for _, p := range former {
-		if err := h.DelAddr(link.Attrs().Index, &netlink.Addr{IPNet: rtnl.IPNet(p)}); err != nil {
-			return fmt.Errorf("in the Pod: %w", err)
+	err := inPod(netns, ifname, func(h *rtnl.Handle, index int) error {
+		for _, p := range former {
+			if err := h.DelAddr(index, &netlink.Addr{IPNet: rtnl.IPNet(p)}); err != nil {
+				return err
+			}
 		}
-	}
-	if len(cfg.Addrs) == 0 {
 		return nil
+	})
+	if err != nil || len(cfg.Addrs) == 0 {
+		return err
 	}
 	return Configure(ctx, netns, ifname, cfg)
 }

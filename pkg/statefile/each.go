@@ -28,7 +28,7 @@ func (d Dir) Each(load func(name string, data []byte) error) error {
 	aside := newAside(d.path, entries)
 	var errs []error
 	for _, e := range entries {
-		d.sweep(e)
+		d.sweep(e, stale)
 		name, ok := strings.CutSuffix(e.Name(), suffix)
 		if !ok || !e.Type().IsRegular() {
 			continue
@@ -58,12 +58,26 @@ func (d Dir) read(name string) ([]byte, error) {
 // milliseconds.
 const stale = time.Hour
 
-// sweep removes the temporary file of a Put that was killed.
-func (d Dir) sweep(e fs.DirEntry) {
+// Sweep removes the temporary files of all Puts that were killed, at once: only
+// who alone puts into the folder may do so, and while no Put is under way. Each
+// removes those that are an hour old.
+func (d Dir) Sweep() error {
+	entries, err := os.ReadDir(d.path)
+	if err != nil {
+		return fmt.Errorf("list state: %w", err)
+	}
+	for _, e := range entries {
+		d.sweep(e, 0)
+	}
+	return nil
+}
+
+// sweep removes the temporary file of a Put that was killed, if it is that old.
+func (d Dir) sweep(e fs.DirEntry, age time.Duration) {
 	if !strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() {
 		return
 	}
-	if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > stale {
+	if info, err := e.Info(); err == nil && (age == 0 || time.Since(info.ModTime()) > age) {
 		_ = os.Remove(filepath.Join(d.path, e.Name()))
 	}
 }

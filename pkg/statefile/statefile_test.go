@@ -82,6 +82,12 @@ func TestWhatAKilledPutLeftIsSweptOnceItIsOld(t *testing.T) {
 	if _, err := os.Stat(young); err != nil {
 		t.Errorf("the young one is gone: %v", err)
 	}
+	if err := dir.Sweep(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(young); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the young one is still there: %v", err)
+	}
 }
 
 func TestALockExcludesAndIsGivenBack(t *testing.T) {
