@@ -15,7 +15,10 @@ const reserveTime = 10 * time.Minute
 // again once its Pod is known to be there.
 func (k *Keeper) adopt(s stored, now time.Duration) {
 	e := k.newEntry(s.Key, s.Request)
-	if k.clients[e.who] != nil {
+	switch {
+	case k.clients[e.who] != nil && s.noted:
+		return // what came of it is on disk
+	case k.clients[e.who] != nil:
 		k.erase(s.Key, nil) // a kill came between taking over and forgetting
 		return
 	}
@@ -24,7 +27,11 @@ func (k *Keeper) adopt(s stored, now time.Duration) {
 	if rebooted {
 		l = sinceBoot(l, now, k.cfg.Wall().Sub(s.AcquiredAt))
 	}
-	e.files, k.files[s.Key] = append(e.files, s.Key), e
+	if s.noted {
+		e.mark.line = k.journal.keepAgain(s)
+	} else {
+		e.files, k.files[s.Key] = append(e.files, s.Key), e
+	}
 	e.stage, e.lastLease, e.confirmBy, e.unsure = pending, l, now, true
 	switch {
 	case s.Void, s.Owed && s.Lost == "":

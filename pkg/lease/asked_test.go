@@ -18,7 +18,7 @@ import (
 func (n *node) kill() {
 	n.Helper()
 	synctest.Wait()
-	was, err := filepath.Glob(filepath.Join(n.dir, "*.json"))
+	was, err := filepath.Glob(filepath.Join(n.dir, "*.[jl]*"))
 	if err != nil {
 		n.Fatal(err)
 	}
@@ -29,7 +29,7 @@ func (n *node) kill() {
 		}
 	}
 	n.stop()
-	now, _ := filepath.Glob(filepath.Join(n.dir, "*.json"))
+	now, _ := filepath.Glob(filepath.Join(n.dir, "*.[jl]*"))
 	for _, file := range now {
 		if err := os.Remove(file); err != nil {
 			n.Fatal(err)

@@ -70,11 +70,15 @@ func (k *Keeper) eraseFormer(e *entry) {
 
 // eraseAll removes all files of the entry and then calls then if it is not nil.
 func (k *Keeper) eraseAll(e *entry, then func()) {
-	files := e.files
+	files, asked := e.files, e.mark.line
 	e.files, e.mark = nil, mark{}
 	left := 1
 	one := func() {
-		if left--; left == 0 && then != nil {
+		if left--; left > 0 {
+			return
+		}
+		k.settled(asked)
+		if then != nil {
 			then()
 		}
 	}

@@ -132,7 +132,8 @@ func (k *Keeper) apply(e *entry, out dhcp4.Output, now time.Duration) {
 	for _, d := range out.Send {
 		e.segment.leave(e)
 		e.out = &d
-		k.whenAsked(e, e.out)
+		k.noteAsked(e)
+		k.queueUp(e)
 	}
 	k.settle(e, now)
 }

@@ -259,6 +259,9 @@ func (n *node) wantNoFiles() {
 	if left, _ := filepath.Glob(filepath.Join(n.dir, "*.json")); len(left) > 0 {
 		n.Errorf("left: %q", left)
 	}
+	if asked, _ := os.ReadFile(filepath.Join(n.dir, "asked.log")); len(asked) > 0 {
+		n.Errorf("asked for still: %s", asked)
+	}
 }
 
 // wantCode checks an error's code.

@@ -19,6 +19,7 @@ type Keeper struct {
 	cfg      Config
 	dir      statefile.Dir
 	volatile statefile.Dir // the same folder, without flushes
+	journal  *journal
 	lock     *statefile.Lock
 	rng      *rand.Rand
 	store    *writers
@@ -74,6 +75,7 @@ func New(cfg Config) (*Keeper, error) {
 	}
 	k := newKeeper(cfg)
 	k.dir, k.volatile, k.lock = dir, volatile, lock
+	k.journal = &journal{} // until load has opened it
 	if err := k.load(); err != nil {
 		lock.Release()
 		return nil, err

@@ -48,10 +48,21 @@ func (k *Keeper) load() error {
 	if newer > 0 {
 		return fmt.Errorf("%s: %d leases are of a newer podland's format; this one reads up to version %d", k.cfg.Dir, newer, formatVersion)
 	}
+	var asked []stored
+	if k.journal, asked, err = openJournal(k.dir.Path()); err != nil {
+		return err
+	}
+	for _, s := range asked {
+		s.noted = true
+		all = append(all, s)
+	}
 	// The latest owner of a client first: it has it.
-	slices.SortFunc(all, func(a, b stored) int { return b.later(a, k.cfg.BootID) })
+	slices.SortStableFunc(all, func(a, b stored) int { return b.later(a, k.cfg.BootID) })
 	for _, s := range all {
 		k.adopt(s, k.cfg.Now())
+	}
+	if err := k.journal.compact(); err != nil {
+		return err
 	}
 	if n := len(k.leases); n > 0 {
 		k.cfg.Log.Info("leases taken up again, without a packet", "leases", n)

@@ -13,6 +13,7 @@ const longestSleep = 30 * time.Second
 // that is on its way is seen through.
 func (k *Keeper) Run(ctx context.Context) error {
 	defer k.lock.Release()
+	defer k.endJournal()
 	defer close(k.done)
 	k.store.start()
 	timer := time.NewTimer(0) //nolint:forbidigo // only to sleep by; what is due, cfg.Now tells

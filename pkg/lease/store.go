@@ -34,16 +34,18 @@ type stored struct {
 	OwnedAt time.Time `json:"ownedAt"`
 	// Owned is the same on the boot's clock, which nobody sets.
 	Owned time.Duration `json:"ownedNS,omitempty"`
+
+	noted bool // it is of the journal, and no file's
 }
 
 // save writes the entry's file and then, on Run's goroutine, calls then if it
 // is not nil.
 func (k *Keeper) save(e *entry, then func(error)) {
 	l, _ := e.terms()
-	s := k.file(e, l)
+	s, asked := k.file(e, l), e.mark.line
 	s.Lost, s.Owed = e.reason, e.owed
 	k.store.add(s.Key.Hash(), func() {
-		k.stored(s.Key, put(k.dir, s, "lease.stored"), then)
+		k.stored(s.Key, put(k.dir, s, "lease.stored"), func(err error) { k.onDisk(asked, err, then) })
 	})
 }
 
@@ -51,22 +53,38 @@ func (k *Keeper) save(e *entry, then func(error)) {
 // whether it could or not. Nothing is flushed: the file serves if podland is
 // killed, and a power cut takes the Pod as well.
 func (k *Keeper) saveVoid(e *entry, l dhcp4.Lease, point string, then func()) {
-	s := k.file(e, l)
+	s, asked := k.file(e, l), e.mark.line
 	s.Void = true
 	k.store.hurry(s.Key.Hash(), func() {
-		k.stored(s.Key, put(k.volatile, s, point), func(error) {
-			if then != nil {
-				then()
-			}
+		k.stored(s.Key, put(k.volatile, s, point), func(err error) {
+			k.onDisk(asked, err, func(error) {
+				if then != nil {
+					then()
+				}
+			})
 		})
 	})
 }
 
-// file is what there is to be stored of the entry, with that lease. It will be
-// the entry's.
+// onDisk: the file says all that the journal's line did.
+func (k *Keeper) onDisk(asked line, err error, then func(error)) {
+	if err == nil {
+		k.settled(asked)
+	}
+	if then != nil {
+		then(err)
+	}
+}
+
+// file is record, of an entry that will have a file.
 func (k *Keeper) file(e *entry, l dhcp4.Lease) stored {
 	e.files = append(slices.DeleteFunc(e.files, func(key leaseapi.Key) bool { return key == e.key }), e.key)
-	e.mark, k.files[e.key] = mark{}, e
+	k.files[e.key] = e
+	return k.record(e, l)
+}
+
+// record is what there is to be stored of the entry, with that lease.
+func (k *Keeper) record(e *entry, l dhcp4.Lease) stored {
 	return stored{
 		Version: formatVersion, Key: e.key, Request: e.req, Lease: l, BootID: k.cfg.BootID,
 		AcquiredAt: k.cfg.Wall().Add(l.Acquired - k.cfg.Now()), OwnedAt: k.cfg.Wall(), Owned: k.cfg.Now(),

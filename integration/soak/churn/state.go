@@ -124,7 +124,12 @@ func (a *Arena) Only(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("the server still holds %s for %s", l.Addr, l.MAC))
 		}
 	}
-	return errors.Join(append(errs, a.Granted(granted))...)
+	files, err := a.Node.StateFiles()
+	files = slices.DeleteFunc(files, func(f string) bool { return !strings.HasPrefix(f, "leases/") || !strings.HasSuffix(f, ".json") })
+	if len(files) != len(a.Held) { // a released one's stays until the server has been told thrice
+		err = errors.Join(err, fmt.Errorf("podland has %d lease files, want %d", len(files), len(a.Held)))
+	}
+	return errors.Join(append(errs, err, a.Granted(granted))...)
 }
 
 // Granted tells whether the Pods that stay have exactly their addresses by the
