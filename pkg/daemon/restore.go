@@ -36,6 +36,10 @@ type restorer struct {
 // tells that a port's bridge has been made anew.
 const restoreEvery = 10 * time.Second
 
+// restorePause lies between two looks: each ADD and DEL changes what is watched,
+// and on a busy node one look serves many.
+const restorePause = 200 * time.Millisecond
+
 // run restores until ctx ends.
 func (r *restorer) run(ctx context.Context) {
 	var all sync.WaitGroup
@@ -46,11 +50,15 @@ func (r *restorer) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		r.once(ctx)
+		looked := time.Now()
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.changed:
 		case <-tick.C:
+		}
+		if time.Since(looked) < restorePause {
+			pause(ctx, restorePause)
 		}
 	}
 }
@@ -129,7 +137,7 @@ func (r *restorer) wanted() ([]guard.Port, error) {
 // port puts a port back into its bridge, and its flags and entries in place. One
 // whose bridge is gone is set down: no guard stands behind it.
 func (r *restorer) port(ctx context.Context, seen attachment.Record) error {
-	if seen.State != attachment.Ready {
+	if seen.State != attachment.Ready || r.stands(seen) {
 		return nil
 	}
 	lock, err := r.store.TryLock(seen.Key)
@@ -155,6 +163,25 @@ func (r *restorer) port(ctx context.Context, seen attachment.Record) error {
 		return err
 	}
 	return r.inBridge(ctx, rec, link.Attrs().Index, link.Attrs().MasterIndex)
+}
+
+// stands tells whether there is nothing to be done: a lock would be in the way of
+// verbs.
+func (r *restorer) stands(rec attachment.Record) bool {
+	link, err := r.links.Link(rec.HostEnd)
+	if err != nil {
+		return errors.Is(err, rtnl.ErrNotFound)
+	}
+	bridge, err := r.links.Link(rec.Bridge)
+	if err != nil || link.Attrs().MasterIndex != bridge.Attrs().Index {
+		return false
+	}
+	flags, secure, err := pod.Secured(r.links, link.Attrs().Index, rec.HardwareAddr(), rec.PortFlags(), r.known[rec.HostEnd])
+	if err != nil || !secure {
+		return false
+	}
+	r.taken[rec.HostEnd] = &flags
+	return true
 }
 
 func (r *restorer) inBridge(ctx context.Context, rec attachment.Record, index, master int) error {

@@ -53,16 +53,9 @@ func Join(_ context.Context, h *rtnl.Handle, hostEnd string, bridge int, mac net
 // known is what Secure returned last, nil if nothing: flags as this kernel takes
 // them.
 func Secure(_ context.Context, h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags, known *rtnl.PortFlags) (now rtnl.PortFlags, changed bool, err error) {
-	port, err := h.Port(index)
-	if err != nil {
-		return now, false, fmt.Errorf("host end: %w", err)
-	}
-	entries, err := hasEntries(h, index, mac, flags)
-	if err != nil {
-		return now, false, fmt.Errorf("host end: %w", err)
-	}
-	if entries && (port.Flags == flags.kernel() || known != nil && port.Flags == *known) {
-		return port.Flags, false, nil
+	now, secure, err := Secured(h, index, mac, flags, known)
+	if err != nil || secure {
+		return now, false, err
 	}
 	if err := bind(h, index, mac, flags); err != nil {
 		return now, false, fmt.Errorf("host end: %w", err)
@@ -71,7 +64,25 @@ func Secure(_ context.Context, h *rtnl.Handle, index int, mac net.HardwareAddr, 
 	if err != nil {
 		return now, false, fmt.Errorf("host end: %w", err)
 	}
-	return after.Flags, !entries || after.Flags != port.Flags, nil
+	// Flags that were right mean entries that were not.
+	return after.Flags, after.Flags != now || flags.standAs(now, known), nil
+}
+
+func (f PortFlags) standAs(now rtnl.PortFlags, known *rtnl.PortFlags) bool {
+	return now == f.kernel() || known != nil && now == *known
+}
+
+// Secured tells whether flags and static entries stand as Secure would put them.
+func Secured(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags, known *rtnl.PortFlags) (now rtnl.PortFlags, secure bool, err error) {
+	port, err := h.Port(index)
+	if err != nil {
+		return now, false, fmt.Errorf("host end: %w", err)
+	}
+	entries, err := hasEntries(h, index, mac, flags)
+	if err != nil {
+		return now, false, fmt.Errorf("host end: %w", err)
+	}
+	return port.Flags, entries && flags.standAs(port.Flags, known), nil
 }
 
 // hasEntries tells whether all static entries stand. Where the kernel cannot be
