@@ -24,6 +24,7 @@ func places() map[string]place {
 		"50-static-addresses.conflist": lan0,
 		"60-macvlan.conflist":          spare,
 		"70-snooped-switch.conflist":   lan0,
+		"80-virtual-router.conflist":   lan0,
 	}
 }
 

@@ -11,6 +11,7 @@ type unit string
 // The units.
 const (
 	milliseconds unit = "ms"
+	nanoseconds  unit = "ns"
 	megabytes    unit = "MB" // of 10^6 bytes
 	number       unit = ""
 	times        unit = "x"
@@ -23,6 +24,8 @@ func (u unit) text(v float64) string {
 		return "–"
 	case u == milliseconds:
 		return duration(v)
+	case u == nanoseconds:
+		return fmt.Sprintf("%.0f ns", v)
 	case u == megabytes:
 		return fmt.Sprintf("%.1f MB", v)
 	case u == times && v > 0 && v < 0.1:

@@ -81,7 +81,8 @@ func (a *add) locked(ctx context.Context, inode uint64) (*current.Result, error)
 	}
 	a.rec = attachment.Record{
 		Key: a.key, State: attachment.Intent, Netns: a.args.Netns, NetnsInode: inode,
-		HostEnd: attachment.HostEnd(a.key), Guard: a.conf.Guard, IPAM: a.conf.IPAM,
+		HostEnd: attachment.HostEnd(a.key), Guard: !a.conf.Guard.Off, Opened: a.conf.Guard,
+		Hairpin: a.conf.Hairpin, Isolate: a.conf.PortIsolation, IPAM: a.conf.IPAM,
 	}
 	result, err := a.build(ctx)
 	if err != nil {

@@ -56,7 +56,7 @@ func (n *node) check(ctx context.Context, args *skel.CmdArgs, prev *current.Resu
 }
 
 func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.CmdArgs, prev *current.Result) error {
-	if n.conf.Guard {
+	if !n.conf.Guard.Off {
 		if err := n.guard.Check(ctx, rec.GuardPort()); err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.Cmd
 	return pod.Verify(ctx, n.links, pod.Expected{
 		Spec:   spec,
 		IP:     ip,
-		Flags:  portFlags(n.conf),
+		Flags:  rec.PortFlags(),
 		Bridge: rec.Bridge,
 		Down:   n.conf.NoPodEnd,
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
@@ -60,7 +61,7 @@ func (n *node) del(ctx context.Context, key attachment.Key) error {
 // unrecorded is what the record would say if ADD had come no further than the
 // veth: the host end's name is the key's.
 func (n *node) unrecorded(key attachment.Key) attachment.Record {
-	return attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), IPAM: n.conf.IPAM, Guard: n.conf.Guard}
+	return attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), IPAM: n.conf.IPAM, Guard: !n.conf.Guard.Off}
 }
 
 // lockForDel goes on where a full or read-only disk has no room for a lock:
@@ -107,10 +108,16 @@ func (n *node) gc(ctx context.Context, valid []netconf.Attachment) error {
 	return err
 }
 
+// gcPatience is how long GC waits for an attachment's lock.
+const gcPatience = 2 * time.Second
+
 // collect removes one attachment, unless a verb of its own is at work on it.
 // Its address is the GC of the IPAM plugin's business.
 func (n *node) collect(ctx context.Context, key attachment.Key) error {
-	lock, err := n.store.TryLock(key)
+	// podland may look at it just now; a verb takes longer, and is left alone.
+	soon, cancel := context.WithTimeout(ctx, gcPatience)
+	defer cancel()
+	lock, err := n.store.Lock(soon, key)
 	if err != nil {
 		return fmt.Errorf("GC of %s: %w", key, err)
 	}

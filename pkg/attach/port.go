@@ -18,7 +18,7 @@ import (
 // comes again, with the addresses, where the port had to forward before they
 // were known: what stood for the port is replaced in one batch.
 func (a *add) open(ctx context.Context) error {
-	if !a.conf.Guard {
+	if a.conf.Guard.Off {
 		return nil
 	}
 	return a.guard.Add(ctx, a.rec.GuardPort())
@@ -62,13 +62,9 @@ func prefixOf(n net.IPNet) (netip.Prefix, error) {
 	return netip.PrefixFrom(addr.Unmap(), bits), nil
 }
 
-func portFlags(conf *netconf.Bridge) pod.PortFlags {
-	return pod.PortFlags{Hairpin: conf.Hairpin, Isolated: conf.PortIsolation, Learning: !conf.Guard}
-}
-
 // join makes the host end a port of the bridge and waits until it forwards.
 func (a *add) join(ctx context.Context) error {
-	if err := pod.Join(ctx, a.links, a.rec.HostEnd, a.segment.Index, a.mac, portFlags(a.conf)); err != nil {
+	if err := pod.Join(ctx, a.links, a.rec.HostEnd, a.segment.Index, a.mac, a.rec.PortFlags()); err != nil {
 		return err
 	}
 	if a.conf.NoPodEnd {

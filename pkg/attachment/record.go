@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/pod"
 )
 
@@ -68,6 +69,9 @@ type Record struct {
 	MAC     string         `json:"mac"`
 	Guard   bool           `json:"guard"`
 	DHCP    bool           `json:"dhcpClient,omitempty"` // the guard lets the Pod's own DHCP client out
+	Hairpin bool           `json:"hairpin,omitempty"`
+	Isolate bool           `json:"isolated,omitempty"`
+	Opened  netconf.Guard  `json:"opened,omitzero"` // what the conf lets out beyond MAC and addresses
 	Addrs   []netip.Prefix `json:"addresses,omitempty"`
 	Masq    bool           `json:"ipMasq,omitempty"`
 	IPAM    string         `json:"ipam,omitempty"`

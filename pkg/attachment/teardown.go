@@ -7,9 +7,11 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/containernetworking/cni/pkg/types"
 	"github.com/containernetworking/plugins/pkg/ip"
 
 	"github.com/podlan/podlan/pkg/guard"
+	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/segment"
@@ -93,7 +95,21 @@ func (t Teardown) removeGuard(ctx context.Context, rec Record) error {
 	if !rec.Guard {
 		return nil
 	}
-	return t.Guard.Remove(ctx, rec.GuardPort())
+	return t.ifUsable(ctx, t.Guard.Remove(ctx, rec.GuardPort()))
+}
+
+// ifUsable drops an error of the guard's if the kernel does not even answer a
+// question about it: without nftables nothing stands, and a DEL that failed for
+// it would fail for ever.
+func (t Teardown) ifUsable(ctx context.Context, failed error) error {
+	if failed == nil {
+		return nil
+	}
+	_, err := t.Guard.Drops(ctx)
+	if unusable, ok := errors.AsType[*types.Error](err); ok && unusable.Code == uint(leaseapi.CodeGuard) {
+		return nil
+	}
+	return failed
 }
 
 // removeTable leaves no rule behind once the last attachment is gone.
@@ -101,16 +117,34 @@ func (t Teardown) removeTable(ctx context.Context, rec Record) error {
 	if empty, err := t.Store.Empty(); !rec.Guard || err != nil || !empty {
 		return err
 	}
-	return t.Guard.Uninstall(ctx, t.Store.Empty)
+	return t.ifUsable(ctx, t.Guard.Uninstall(ctx, t.Store.Empty))
 }
 
 // GuardPort returns the record's port as the guard knows it.
 func (r Record) GuardPort() guard.Port {
-	port := guard.Port{Name: r.HostEnd, MAC: r.HardwareAddr(), DHCPClient: r.DHCP, LayerTwo: r.IPAM == ""}
+	port := guard.Port{
+		Name: r.HostEnd, MAC: r.HardwareAddr(), LayerTwo: r.IPAM == "",
+		DHCPClient: r.DHCP || r.Opened.DHCPClient, DHCPServer: r.Opened.DHCPServer,
+		RouterAdvertisement: r.Opened.RouterAdvertisement, VRRP: r.Opened.VRRP, MulticastRouting: r.Opened.MulticastRouting,
+		ExtraAddrs: r.Opened.ExtraIPs, Rates: guard.Rates(r.Opened.Rates),
+	}
 	for _, prefix := range r.Addrs {
 		port.Addrs = append(port.Addrs, prefix.Addr())
 	}
+	for _, mac := range r.Opened.ExtraMACs {
+		port.ExtraMACs = append(port.ExtraMACs, net.HardwareAddr(mac))
+	}
 	return port
+}
+
+// PortFlags returns the record's port as the bridge knows it.
+func (r Record) PortFlags() pod.PortFlags {
+	// A virtual router's MAC moves from port to port.
+	flags := pod.PortFlags{Hairpin: r.Hairpin, Isolated: r.Isolate, Learning: !r.Guard || r.Opened.VRRP}
+	for _, mac := range r.Opened.ExtraMACs {
+		flags.ExtraMACs = append(flags.ExtraMACs, net.HardwareAddr(mac))
+	}
+	return flags
 }
 
 // removeMasquerade undoes `ipMasq`, which is the reference's own code and so

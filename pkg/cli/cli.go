@@ -42,7 +42,7 @@ func New(out io.Writer) *cobra.Command {
 	root.SetOut(out)
 	root.PersistentFlags().StringVar(&opts.socket, "socket", leaseapi.DefaultSocket, "podland's socket")
 	root.PersistentFlags().StringVarP(&opts.output, "output", "o", "table", "how to print: table, wide or json")
-	root.AddCommand(newStatus(&opts), newLeases(&opts), newVersion(&opts))
+	root.AddCommand(newStatus(&opts), newLeases(&opts), newGuard(&opts), newVersion(&opts))
 	return root
 }
 

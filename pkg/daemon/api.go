@@ -21,6 +21,7 @@ const maxBody = 1 << 20
 type api struct {
 	leases leases
 	status func() leaseapi.Status
+	guard  func(context.Context) (leaseapi.Guard, error)
 	pods   bool // Pod access
 	// anew is told of an ADD before its lease is asked for: a DEL of the same
 	// key that podland has yet to settle must not end it.
@@ -37,6 +38,7 @@ func (a *api) handler() http.Handler {
 	mux.HandleFunc("GET "+leaseapi.PathLeases, a.list)
 	mux.HandleFunc("POST "+leaseapi.PathGC, a.gc)
 	mux.HandleFunc("GET "+leaseapi.PathStatus, func(w http.ResponseWriter, _ *http.Request) { answer(w, a.status()) })
+	mux.HandleFunc("GET "+leaseapi.PathGuard, a.guarded)
 	mux.HandleFunc("GET "+leaseapi.PathHealth, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok\n") })
 	return mux
 }

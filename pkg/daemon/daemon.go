@@ -80,6 +80,7 @@ func Run(ctx context.Context, cfg Config) error {
 	}
 	part("lease keeper", func() error { return d.keeper.Run(ctx) })
 	part("follower", func() error { d.follower.run(ctx); return nil })
+	part("restorer", func() error { d.restorer.run(ctx); return nil })
 	part("reconciler", func() error { d.reconciler.run(ctx); return nil })
 	part("API", func() error { return serveHTTP(ctx, listener, d.api.handler()) })
 	if cfg.MetricsListen != "" {
@@ -100,6 +101,7 @@ type parts struct {
 	keeper     *lease.Keeper
 	follower   *follower
 	reconciler *reconciler
+	restorer   *restorer
 	api        *api
 	metrics    http.Handler
 }
@@ -117,8 +119,9 @@ func open(cfg Config) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	observer, registry := newMetrics()
 	teardown := attachment.Teardown{Links: links, Guard: guard.New(links, attachment.LockDir(cfg.StateDir)), Store: store}
+	observer, registry := newMetrics()
+	registry.MustRegister(newDrops(teardown.Guard))
 	pods := podAccess()
 	follower := &follower{
 		foreign: &foreign{pods: pods, log: cfg.Log, count: observer.port},
@@ -135,14 +138,19 @@ func open(cfg Config) (*parts, error) {
 	}
 	d := &parts{links: links, keeper: keeper, metrics: metricsHandler(registry), follower: follower}
 	d.api = &api{leases: keeper, pods: pods, log: cfg.Log}
+	d.api.guard = guardView{store, teardown.Guard}.view
 	d.api.anew = func(ctx context.Context, key leaseapi.Key) error { return tombstone.Clear(ctx, cfg.StateDir, key) }
 	started := time.Now()
 	d.api.status = func() leaseapi.Status { return status(cfg, started, keeper, d.api.pods) }
 	registry.MustRegister(newCollector(d.api.status))
 	d.reconciler = &reconciler{
-		stateDir: cfg.StateDir, bootID: bootID, store: store, leases: keeper, log: cfg.Log, teardown: teardown, follower: follower,
+		stateDir: cfg.StateDir, bootID: bootID, store: store, leases: keeper, reports: reports{log: cfg.Log}, teardown: teardown, follower: follower,
 		carriers:    &carriers{links: links, store: store, leases: keeper, log: cfg.Log, count: observer.port},
 		settleAfter: cfg.SettleAfter, idleAfter: cfg.ReclaimIdle, proc: "/proc",
+	}
+	d.restorer = &restorer{
+		store: store, guard: teardown.Guard, links: links, log: cfg.Log, count: observer.port,
+		report: (&reports{log: cfg.Log}).report, changed: make(chan struct{}, 1),
 	}
 	return d, nil
 }

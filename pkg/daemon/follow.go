@@ -83,8 +83,12 @@ func (f *follower) take() map[leaseapi.Key]bool {
 // follow brings one port in line with its lease; statefile.ErrLocked while a
 // verb is at work on it.
 func (f *follower) follow(ctx context.Context, key leaseapi.Key) error {
-	if _, err := f.store.Get(key); errors.Is(err, fs.ErrNotExist) {
+	seen, err := f.store.Get(key)
+	if errors.Is(err, fs.ErrNotExist) {
 		return f.foreigner(ctx, key)
+	}
+	if lease, ok := f.leases.Get(key); err == nil && ok && inLine(seen, lease) {
+		return nil // a lock would be in the way of verbs
 	}
 	lock, err := f.store.TryLock(key)
 	if err != nil {
@@ -121,6 +125,18 @@ func (f *follower) foreigner(ctx context.Context, key leaseapi.Key) error {
 		}
 	}
 	return nil
+}
+
+// inLine tells whether an open port has what is leased.
+func inLine(rec attachment.Record, lease leaseapi.Lease) bool {
+	switch lease.State {
+	case leaseapi.StateBound, leaseapi.StateRenewing, leaseapi.StateRebinding:
+		return rec.Closed == "" && len(rec.Addrs) == 1 && rec.Addrs[0] == lease.Address
+	case leaseapi.StateLost:
+		return false
+	case leaseapi.StateAcquiring, leaseapi.StatePending:
+	}
+	return true
 }
 
 func (f *follower) close(ctx context.Context, rec attachment.Record, reason string) error {

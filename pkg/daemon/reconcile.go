@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
 	"github.com/podlan/podlan/pkg/attachment"
@@ -28,7 +27,6 @@ type reconciler struct {
 	leases   leases
 	follower *follower
 	carriers *carriers
-	log      *slog.Logger
 
 	// settleAfter is how long something has to look wrong before it is settled:
 	// a runtime's own DEL may be on its way.
@@ -39,7 +37,7 @@ type reconciler struct {
 	proc      string // where proc(5) is mounted
 
 	wrong sightings
-	told  map[string]string // what was logged of what still fails
+	reports
 }
 
 // run reconciles now and then until ctx ends.
@@ -107,22 +105,6 @@ func (r *reconciler) lease(ctx context.Context, p *pass, rec attachment.Record) 
 		return
 	}
 	r.report("lease of "+key, r.restore(ctx, p, rec))
-}
-
-// report logs an error when it is new, and its end.
-func (r *reconciler) report(what string, err error) {
-	if r.told == nil {
-		r.told = map[string]string{}
-	}
-	switch {
-	case errors.Is(err, context.Canceled):
-	case err == nil && r.told[what] != "":
-		delete(r.told, what)
-		r.log.Info("reconciled", "what", what)
-	case err != nil && r.told[what] != err.Error():
-		r.told[what] = err.Error()
-		r.log.Error("not reconciled", "what", what, "error", err)
-	}
 }
 
 // uplinks are those by which attachments and leases reach the LAN.

@@ -39,7 +39,7 @@ func newReconciled(t *testing.T) *reconciled {
 	t.Cleanup(g.Close)
 	r.reconciler = &reconciler{
 		stateDir: stateDir, bootID: bootID, store: store, leases: r.fakeLeases,
-		log:         slog.New(slog.NewTextHandler(&r.log, nil)),
+		reports:     reports{log: slog.New(slog.NewTextHandler(&r.log, nil))},
 		teardown:    attachment.Teardown{Links: r.Handle, Guard: g, Store: store},
 		settleAfter: time.Hour,
 	}

@@ -76,6 +76,17 @@ func legitimate() map[string][]byte {
 		"duplicate detection of its own": eth(allNodes, mac, typeIP6, ip6("::", "ff02::1:ff00:5", unix.IPPROTO_ICMPV6, icmp6(135, ip(linkLocal)))),
 		"an MLD report from no address":  eth(allNodes, mac, typeIP6, ip6("::", "ff02::16", 0, behind(unix.IPPROTO_ICMPV6, icmp6(143, nil)))),
 		"a router solicitation":          eth(allNodes, mac, typeIP6, ip6(linkLocal, "ff02::2", unix.IPPROTO_ICMPV6, icmp6(133, nil))),
+		"an IGMPv3 report":               toRouters(unix.IPPROTO_IGMP, "224.0.0.22", append([]byte{0x22}, make([]byte, 7)...)),
+		"an IGMPv2 report":               toRouters(unix.IPPROTO_IGMP, "239.1.1.1", append([]byte{0x16}, make([]byte, 7)...)),
+		"leaving a group":                toRouters(unix.IPPROTO_IGMP, "224.0.0.2", append([]byte{0x17}, make([]byte, 7)...)),
+		"mDNS":                           toRouters(unix.IPPROTO_UDP, "224.0.0.251", udp(5353, 5353, nil)),
+		"a later fragment of mDNS":       eth(group, mac, typeIP4, ip4(own, "224.0.0.251", unix.IPPROTO_UDP, 8, make([]byte, 64))),
+		"LLMNR":                          toRouters(unix.IPPROTO_UDP, "224.0.0.252", udp(40000, 5355, nil)),
+		"SSDP":                           toRouters(unix.IPPROTO_UDP, "239.255.255.250", udp(40000, 1900, nil)),
+		"mDNS of IPv6":                   eth(allNodes, mac, typeIP6, ip6(linkLocal, "ff02::fb", unix.IPPROTO_UDP, udp(5353, 5353, nil))),
+		"TCP":                            eth(gateway, mac, typeIP4, ip4(own, other, unix.IPPROTO_TCP, 0, make([]byte, 20))),
+		"TCP of IPv6":                    eth(gateway, mac, typeIP6, ip6(own6, other6, unix.IPPROTO_TCP, make([]byte, 20))),
+		"TCP behind IPv4 options":        eth(gateway, mac, typeIP4, withOptions(ip4(own, other, unix.IPPROTO_TCP, 0, make([]byte, 20)))),
 	}
 }
 

@@ -129,7 +129,26 @@ func jump(chain string) match {
 	return match{&expr.Verdict{Kind: expr.VerdictGoto, Chain: chain}}
 }
 
-// drop drops the frame and counts it under the name.
-func drop(counter string) match {
-	return match{&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counter}, &expr.Verdict{Kind: expr.VerdictDrop}}
+// call goes to the chain; what that one neither accepts nor drops comes back.
+func call(chain string) match {
+	return match{&expr.Verdict{Kind: expr.VerdictJump, Chain: chain}}
+}
+
+func back() match { return match{&expr.Verdict{Kind: expr.VerdictReturn}} }
+
+// drop drops the frame and counts it as of this kind.
+func drop(kind string) match { return jump(chainDrop + kind) }
+
+// count counts the frame under the name.
+func count(counter string) match {
+	return match{&expr.Objref{Type: unix.NFT_OBJECT_COUNTER, Name: counter}}
+}
+
+// countFor counts the frame for its port, which must be in the set.
+func countFor(port expr.MetaKey, kind int) match {
+	return match{
+		&expr.Meta{Key: port, Register: first},
+		&expr.Immediate{Register: second, Data: index(kind)},
+		&expr.Lookup{SourceRegister: first, SetName: setDrops},
+	}
 }

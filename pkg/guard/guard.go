@@ -8,11 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/containernetworking/cni/pkg/types"
-	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
@@ -27,6 +28,11 @@ const lockName = "guard.lock"
 type Guard struct {
 	h       *rtnl.Handle
 	lockDir string
+
+	// port is the netlink port that batches come from; messages counts them and
+	// the questions.
+	port     atomic.Uint32
+	messages atomic.Uint64
 
 	mu      sync.Mutex
 	session *session
@@ -51,7 +57,8 @@ func (g *Guard) Close() {
 func (g *Guard) Add(ctx context.Context, p Port) error { return g.Set(ctx, Port{Name: p.Name}, p) }
 
 // Set replaces old, as known by its name, by next, in one batch: there is no
-// moment with neither and none with both. Errors as Add.
+// moment with neither and none with both. What both have is not touched, so
+// that the port's rates and counters go on. Errors as Add.
 func (g *Guard) Set(ctx context.Context, old, next Port) error {
 	if err := next.check(); err != nil {
 		return err
@@ -61,13 +68,34 @@ func (g *Guard) Set(ctx context.Context, old, next Port) error {
 		if err != nil {
 			return err
 		}
-		err = s.batch(func(c *nftables.Conn) error { return errors.Join(take(c, gone), put(c, []Port{next})) })
-		if !errors.Is(err, unix.ENOENT) {
+		stood, wanted := all(gone), all([]Port{next})
+		err = s.batch(func(b *batch) {
+			b.take(without(stood, wanted))
+			b.put(wanted)
+		})
+		if errors.Is(err, unix.ENOENT) { // no table, or another version's
+			err = s.reinstall(old.Name, next)
+		}
+		if err != nil {
 			return err
 		}
-		// No table, or another version's.
-		return s.reinstall(old.Name, next)
+		return s.checkLimits(next)
 	})
+}
+
+// checkLimits makes sure that the kernel took the limits for what they are:
+// before Linux 5.7 it takes the port for one that is always above them.
+func (s *session) checkLimits(p Port) error {
+	els := p.elements()
+	i := slices.IndexFunc(els, func(e element) bool { return e.limit != limit{} })
+	if i < 0 {
+		return nil
+	}
+	e, ok, err := s.ask.element(els[i].set, els[i].key)
+	if err == nil && ok && !e.stateful {
+		return errNoLimits
+	}
+	return err
 }
 
 // Remove closes the port. Elements or a table that are gone are no error.
@@ -80,7 +108,7 @@ func (g *Guard) Remove(ctx context.Context, p Port) error {
 		if p.check() == nil {
 			gone = append(gone, p)
 		}
-		err = s.batch(func(c *nftables.Conn) error { return take(c, gone) })
+		err = s.batch(func(b *batch) { b.take(all(gone)) })
 		if errors.Is(err, unix.ENOENT) {
 			return nil
 		}
@@ -92,15 +120,18 @@ func (g *Guard) Remove(ctx context.Context, p Port) error {
 // of code 105 that names what is missing. The number of questions is that of
 // the port's elements.
 func (g *Guard) Check(ctx context.Context, p Port) error {
+	if err := p.check(); err != nil {
+		return err
+	}
 	return g.open(func(s *session) error {
 		for _, e := range p.elements() {
-			note, found, err := s.ask.element(e.set, e.key)
+			stands, ok, err := s.ask.element(e.set, e.key)
 			if err != nil {
 				return err
 			}
-			if !found || note != e.note {
+			if !ok || stands.note != e.note {
 				return types.NewError(uint(leaseapi.CodeChanged), fmt.Sprintf("guard of port %s is not as ADD left it", p.Name),
-					fmt.Sprintf("set %s of nft table bridge podlan has no entry %q", e.set, p.note()))
+					fmt.Sprintf("set %s of nft table bridge podlan has no entry %q", e.set, strings.Join(p.notes(), " ")))
 			}
 		}
 		return ctx.Err()
@@ -113,7 +144,7 @@ func (g *Guard) Ports(ctx context.Context) ([]Port, error) {
 	var ports []Port
 	// A change under a dump leaves elements out.
 	err := g.locked(ctx, func(s *session) (err error) {
-		ports, err = standing(s.nft)
+		ports, err = s.ask.standing()
 		return err
 	})
 	return ports, err
@@ -128,28 +159,6 @@ func (g *Guard) Replace(ctx context.Context, ports []Port) error {
 		}
 	}
 	return g.locked(ctx, func(s *session) error {
-		return s.batch(func(c *nftables.Conn) error { return install(c, ports) })
+		return s.batch(func(b *batch) { b.install(all(ports)) })
 	})
-}
-
-// Drops returns how many frames were dropped, by the kind of reason.
-func (g *Guard) Drops(context.Context) (map[string]uint64, error) {
-	drops := make(map[string]uint64)
-	err := g.open(func(s *session) error {
-		objs, err := s.nft.GetNamedObjects(table())
-		if err != nil {
-			return fmt.Errorf("list the counters: %w", err)
-		}
-		for _, o := range objs {
-			named, ok := o.(*nftables.NamedObj)
-			if !ok {
-				continue
-			}
-			if c, ok := named.Obj.(*expr.Counter); ok {
-				drops[named.Name] = c.Packets
-			}
-		}
-		return nil
-	})
-	return drops, err
 }

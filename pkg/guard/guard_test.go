@@ -193,6 +193,9 @@ func TestAPortThatTheGuardWouldNotMatchIsRefused(t *testing.T) {
 		"another's name":     func(p *guard.Port) { p.Name = "veth0" },
 		"a name too long":    func(p *guard.Port) { p.Name = "vethpl0123456789" },
 		"no MAC":             func(p *guard.Port) { p.MAC = nil },
+		"a group's MAC":      func(p *guard.Port) { p.ExtraMACs = []net.HardwareAddr{{1, 0, 0x5e, 0, 0, 1}} },
+		"an empty address":   func(p *guard.Port) { p.ExtraAddrs = []netip.Addr{{}} },
+		"a rate beyond all":  func(p *guard.Port) { p.Rates.Multicast = 1_000_001 },
 		"too many addresses": func(p *guard.Port) { p.Addrs = manyAddrs() },
 	}
 	for name, spoil := range tests {
@@ -209,7 +212,7 @@ func TestAPortThatTheGuardWouldNotMatchIsRefused(t *testing.T) {
 func manyAddrs() []netip.Addr {
 	var addrs []netip.Addr
 	addr := netip.MustParseAddr("2001:db8:aaaa:bbbb:cccc:dddd:eeee:1")
-	for range 20 {
+	for range 500 {
 		addrs, addr = append(addrs, addr), addr.Next()
 	}
 	return addrs

@@ -41,6 +41,8 @@ func newLAN(t *testing.T, name string) *lan {
 	l.port = guard.Port{
 		Name: name, MAC: net.HardwareAddr(mac),
 		Addrs: []netip.Addr{netip.MustParseAddr("198.18.1.5"), netip.MustParseAddr("fd00::5")},
+		// Many a test sends more at once than a port may.
+		Rates: guard.Rates{ARP: -1, Multicast: -1},
 	}
 	spec := pod.Spec{HostEnd: name, Netns: l.pod.Path, IfName: "eth0", MAC: l.port.MAC, BridgeMTU: 1500}
 	if err := pod.Create(t.Context(), l.node.Handle, spec); err != nil {
@@ -51,8 +53,10 @@ func newLAN(t *testing.T, name string) *lan {
 	if err := pod.Join(t.Context(), l.node.Handle, name, bridge, l.port.MAC, pod.PortFlags{Learning: true}); err != nil {
 		t.Fatal(err)
 	}
-	if err := pod.WaitForwarding(t.Context(), l.node.Handle, name); err != nil {
-		t.Fatal(err)
+	for _, port := range []string{name, "uplink0"} {
+		if err := pod.WaitForwarding(t.Context(), l.node.Handle, port); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return l
 }

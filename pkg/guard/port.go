@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/netip"
@@ -18,132 +19,113 @@ type Port struct {
 	// Addrs are the port's addresses of both families. The IPv6 link-local
 	// address made from MAC is allowed besides.
 	Addrs []netip.Addr
-	// DHCPClient lets the port's own DHCPv4 client speak, as MAC only.
+	// DHCPClient lets the port's own DHCPv4 client speak, as MAC only; with
+	// LayerTwo also its DHCPv6 client.
 	DHCPClient bool
-	// LayerTwo ties the port to MAC and ethertypes alone: any address, but no
-	// DHCP server and no router advertisement.
+	// LayerTwo leaves the port's addresses free. Everything else, its MAC too,
+	// is as strict as on any port.
 	LayerTwo bool
+
+	// DHCPServer lets the port answer as a DHCPv4 or DHCPv6 server or relay.
+	DHCPServer bool
+	// RouterAdvertisement lets out router advertisements of RFC 4861.
+	RouterAdvertisement bool
+	// ExtraMACs are allowed as MAC is, each with its IPv6 link-local address.
+	ExtraMACs []net.HardwareAddr
+	// ExtraAddrs are allowed as Addrs are.
+	ExtraAddrs []netip.Addr
+	// VRRP lets the port be a virtual router of RFC 9568: its advertisements,
+	// its virtual MACs, and ARP for ExtraAddrs from these.
+	VRRP bool
+	// MulticastRouting lets out IGMP and MLD queries, PIM, OSPF, EIGRP and RIP.
+	MulticastRouting bool
+	Rates            Rates
 }
 
-// maxNote is what the kernel keeps with a set's element (255 bytes), less the
-// header and end that nft wants in it.
-const maxNote = 252
+// Rates are what a port may send per second, in packets: 0 is the default, a
+// negative number no limit. A burst in proportion passes at once.
+type Rates struct {
+	// ARP packets, 100 by default, half as many at once.
+	ARP int
+	// Multicast are frames to several, broadcast and ARP among them: 2000 by
+	// default, a fifth at once.
+	Multicast int
+}
 
-// The words of a note for what is no address.
+// Packets per second, unless a port says otherwise.
 const (
-	noteDHCP     = "dhcp-client"
-	noteLayerTwo = "layer2"
+	defaultARPRate       = 100
+	defaultMulticastRate = 2000
 )
 
-// note is what the kernel keeps with the port's name: from it the elements that
-// stand are known without listing any set, and nft shows it as a comment.
-func (p Port) note() string {
-	words := []string{p.MAC.String()}
-	for _, a := range p.addrs() {
-		words = append(words, a.String())
-	}
-	if p.DHCPClient {
-		words = append(words, noteDHCP)
-	}
-	if p.LayerTwo {
-		words = append(words, noteLayerTwo)
-	}
-	return strings.Join(words, " ")
+// limit is a rate per second and what may come at once; none is the zero value.
+type limit struct {
+	rate, burst uint32
 }
 
-func parseNote(name, note string) (Port, error) {
-	p := Port{Name: name}
-	for i, word := range strings.Fields(note) {
-		var err error
-		switch {
-		case i == 0:
-			p.MAC, err = net.ParseMAC(word)
-		case word == noteDHCP:
-			p.DHCPClient = true
-		case word == noteLayerTwo:
-			p.LayerTwo = true
-		default:
-			var addr netip.Addr
-			addr, err = netip.ParseAddr(word)
-			p.Addrs = append(p.Addrs, addr)
-		}
-		if err != nil {
-			return Port{}, fmt.Errorf("note of port %s: %w", name, err)
-		}
+func limitOf(rate, byDefault, burstOf int) limit {
+	switch {
+	case rate < 0:
+		return limit{}
+	case rate == 0:
+		rate = byDefault
 	}
-	if p.MAC == nil {
-		return Port{}, fmt.Errorf("note of port %s is empty", name)
-	}
-	return p, nil
+	return limit{uint32(rate), uint32(max(1, rate/burstOf))}
 }
 
-// addrs returns the addresses in order, each once.
-func (p Port) addrs() []netip.Addr {
-	addrs := make([]netip.Addr, 0, len(p.Addrs))
-	for _, a := range p.Addrs {
-		addrs = append(addrs, a.Unmap().WithZone(""))
-	}
-	slices.SortFunc(addrs, netip.Addr.Compare)
-	return slices.Compact(addrs)
-}
+func (r Rates) arp() limit { return limitOf(r.ARP, defaultARPRate, 2) }
+
+func (r Rates) multicast() limit { return limitOf(r.Multicast, defaultMulticastRate, 5) }
+
+// maxRate keeps a limit's arithmetic in the kernel, in nanoseconds, exact.
+const maxRate = 1_000_000
 
 func (p Port) check() error {
-	switch {
-	case !strings.HasPrefix(p.Name, rtnl.HostEndPrefix) || len(p.Name) >= nameSize:
+	if !strings.HasPrefix(p.Name, rtnl.HostEndPrefix) || len(p.Name) >= nameSize {
 		return fmt.Errorf("guard: port %q: the name has to begin with %s and have at most %d bytes", p.Name, rtnl.HostEndPrefix, nameSize-1)
-	case len(p.MAC) != 6:
-		return fmt.Errorf("guard: port %s: MAC %q has to have 6 bytes", p.Name, p.MAC)
-	case len(p.note()) > maxNote:
-		return fmt.Errorf("guard: port %s has %d addresses: their text has to fit into %d bytes", p.Name, len(p.Addrs), maxNote)
+	}
+	for _, mac := range append([]net.HardwareAddr{p.MAC}, p.ExtraMACs...) {
+		if len(mac) != 6 || mac[0]&1 != 0 {
+			return fmt.Errorf("guard: port %s: MAC %q has to have 6 bytes and be one station's", p.Name, mac)
+		}
+	}
+	for _, addr := range slices.Concat(p.Addrs, p.ExtraAddrs) {
+		if !addr.IsValid() {
+			return fmt.Errorf("guard: port %s: an address is empty", p.Name)
+		}
+	}
+	if p.Rates.ARP > maxRate || p.Rates.Multicast > maxRate {
+		return fmt.Errorf("guard: port %s: %+v: a rate is at most %d packets/s, or negative for no limit", p.Name, p.Rates, maxRate)
+	}
+	if n := len(p.notes()); n > maxNotes {
+		return fmt.Errorf("guard: port %s: %d addresses and %d MACs are more than a guard keeps", p.Name, len(p.addrs()), len(p.macs()))
 	}
 	return nil
+}
+
+// addrs returns all addresses in order, each once.
+func (p Port) addrs() []netip.Addr { return inOrder(slices.Concat(p.Addrs, p.ExtraAddrs)) }
+
+func inOrder(addrs []netip.Addr) []netip.Addr {
+	ordered := make([]netip.Addr, 0, len(addrs))
+	for _, a := range addrs {
+		ordered = append(ordered, a.Unmap().WithZone(""))
+	}
+	slices.SortFunc(ordered, netip.Addr.Compare)
+	return slices.Compact(ordered)
+}
+
+// macs returns MAC and then the others in order, each once.
+func (p Port) macs() []net.HardwareAddr {
+	others := slices.Clone(p.ExtraMACs)
+	slices.SortFunc(others, func(a, b net.HardwareAddr) int { return bytes.Compare(a, b) })
+	same := func(a, b net.HardwareAddr) bool { return bytes.Equal(a, b) }
+	others = slices.DeleteFunc(slices.CompactFunc(others, same), func(m net.HardwareAddr) bool { return same(m, p.MAC) })
+	return append([]net.HardwareAddr{p.MAC}, others...)
 }
 
 // linkLocal is the IPv6 link-local address that a kernel makes from a MAC (RFC
 // 4291, appendix A).
 func linkLocal(mac net.HardwareAddr) netip.Addr {
 	return netip.AddrFrom16([16]byte{0xfe, 0x80, 8: mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5]})
-}
-
-// nameSize is IFNAMSIZ, the size of a link's name in a set's key.
-const nameSize = 16
-
-// elements returns the port's elements by set, each with its key, in the order
-// in which they are put.
-func (p Port) elements() []element {
-	els := []element{{set: setPorts, key: key(p.Name, nil), note: p.note()}, {set: setMAC, key: key(p.Name, p.MAC)}}
-	if !p.LayerTwo {
-		els = append(els, element{set: setIP6, key: key(p.Name, linkLocal(p.MAC).AsSlice())})
-	}
-	for _, a := range p.addrs() {
-		if a.Is4() {
-			els = append(els, element{set: setIP4, key: key(p.Name, a.AsSlice())})
-		} else if a != linkLocal(p.MAC) {
-			els = append(els, element{set: setIP6, key: key(p.Name, a.AsSlice())})
-		}
-	}
-	if p.DHCPClient {
-		els = append(els, element{set: setDHCP, key: key(p.Name, nil)})
-	}
-	if p.LayerTwo {
-		els = append(els, element{set: setLayerTwo, key: key(p.Name, nil)})
-	}
-	return els
-}
-
-// element is one element of one set.
-type element struct {
-	set, key, note string
-}
-
-// key is a link's name and a value, each padded to the kernel's 4-byte
-// registers.
-func key(name string, value []byte) string {
-	b := make([]byte, nameSize, nameSize+16)
-	copy(b, name)
-	b = append(b, value...)
-	for len(b)%4 != 0 {
-		b = append(b, 0)
-	}
-	return string(b)
 }

@@ -1,135 +1,220 @@
 package guard
 
 import (
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
-	"github.com/google/nftables"
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// asker asks the kernel for single elements: the library can only list a whole
-// set.
+// asker asks the kernel: the library knows no question for a single element.
 type asker struct {
-	conn *netlink.Conn
+	conn  *netlink.Conn
+	asked func() // is told of every question
 }
 
-// element asks for one element and returns its note; found is false if the
-// element, the set or the table is missing.
-func (a asker) element(set, key string) (note string, found bool, err error) {
-	request, err := elementRequest(set, key)
+// found is an element that stands.
+type found struct {
+	key, note string
+	packets   uint64 // of its counter
+	stateful  bool   // it has a counter or a limit
+}
+
+// ask sends a question and gives each answer's attributes to fn. No such table,
+// set or element is no answer.
+func (a asker) ask(what string, message uint16, flags netlink.HeaderFlags, fill func(*encoder), fn func(*netlink.AttributeDecoder) error) error {
+	question, err := request(message, flags, fill)
 	if err != nil {
-		return "", false, err
+		return err
 	}
-	answer, err := a.conn.Execute(request)
+	a.asked()
+	answers, err := a.conn.Execute(question)
 	if errors.Is(err, unix.ENOENT) {
-		return "", false, nil
-	}
-	if err != nil {
-		return "", false, fmt.Errorf("ask for an element of %s: %w", set, err)
-	}
-	for _, m := range answer {
-		if note, found, err = parseElement(m.Data); found || err != nil {
-			return note, found, err
-		}
-	}
-	return "", false, nil
-}
-
-// nfgenmsg is the size of struct nfgenmsg, which begins every message.
-const nfgenmsg = 4
-
-func elementRequest(set, key string) (netlink.Message, error) {
-	ae := netlink.NewAttributeEncoder()
-	ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, table().Name)
-	ae.String(unix.NFTA_SET_ELEM_LIST_SET, set)
-	ae.Nested(unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(list *netlink.AttributeEncoder) error {
-		list.Nested(unix.NFTA_LIST_ELEM, func(e *netlink.AttributeEncoder) error {
-			e.Nested(unix.NFTA_SET_ELEM_KEY, func(k *netlink.AttributeEncoder) error {
-				k.Bytes(unix.NFTA_DATA_VALUE, []byte(key))
-				return nil
-			})
-			return nil
-		})
 		return nil
-	})
-	attrs, err := ae.Encode()
+	}
 	if err != nil {
-		return netlink.Message{}, err
+		return fmt.Errorf("ask for %s: %w", what, err)
 	}
-	return netlink.Message{
-		Header: netlink.Header{
-			Type:  netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETSETELEM),
-			Flags: netlink.Request,
-		},
-		Data: append([]byte{unix.NFPROTO_BRIDGE, unix.NFNETLINK_V0, 0, 0}, attrs...),
-	}, nil
-}
-
-func parseElement(data []byte) (note string, found bool, err error) {
-	if len(data) < nfgenmsg {
-		return "", false, errors.New("a message without header")
-	}
-	ad, err := netlink.NewAttributeDecoder(data[nfgenmsg:])
-	if err != nil {
-		return "", false, err
-	}
-	for ad.Next() {
-		if ad.Type() != unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+	for _, m := range answers {
+		if m.Header.Type == netlink.Error { // an acknowledgement
 			continue
 		}
-		ad.Nested(func(list *netlink.AttributeDecoder) error {
-			for list.Next() {
-				found = true
-				list.Nested(func(e *netlink.AttributeDecoder) error {
-					for e.Next() {
-						if e.Type() == unix.NFTA_SET_ELEM_USERDATA {
-							note = elementNote(e.Bytes())
-						}
-					}
-					return nil
-				})
-			}
-			return nil
-		})
+		if err := attributes(m.Data, fn); err != nil {
+			return fmt.Errorf("answer about %s: %w", what, err)
+		}
 	}
-	return note, found, ad.Err()
+	return nil
 }
 
-func elementNote(data []byte) string {
-	note, _ := userdata.GetString(data, userdata.NFTNL_UDATA_SET_ELEM_COMMENT)
-	return note
+// attributes calls fn with each attribute behind a message's header.
+func attributes(data []byte, fn func(*netlink.AttributeDecoder) error) error {
+	if len(data) < 4 {
+		return errors.New("a message without header")
+	}
+	ad, err := netlink.NewAttributeDecoder(data[4:])
+	if err != nil {
+		return err
+	}
+	ad.ByteOrder = binary.BigEndian
+	if err := fn(ad); err != nil {
+		return err
+	}
+	return ad.Err()
+}
+
+// inside calls fn with each attribute nested in the current one.
+func inside(ad *netlink.AttributeDecoder, fn func(*netlink.AttributeDecoder)) {
+	ad.Nested(func(inner *netlink.AttributeDecoder) error {
+		for inner.Next() {
+			fn(inner)
+		}
+		return nil
+	})
+}
+
+// element asks for one element; ok is false if the element, the set or the
+// table is missing.
+func (a asker) element(set, key string) (one found, ok bool, err error) {
+	err = a.ask("an element of "+set, unix.NFT_MSG_GETSETELEM, 0, func(ae *encoder) {
+		ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, tableName)
+		ae.String(unix.NFTA_SET_ELEM_LIST_SET, set)
+		nested(ae, unix.NFTA_SET_ELEM_LIST_ELEMENTS, func(list *encoder) {
+			nested(list, unix.NFTA_LIST_ELEM, func(e *encoder) { element{key: key}.encode(e, true) })
+		})
+	}, elements(func(e found) { one, ok = e, true }))
+	return one, ok, err
+}
+
+// elements asks for all elements of a set.
+func (a asker) elements(set string) ([]found, error) {
+	var all []found
+	err := a.ask("the elements of "+set, unix.NFT_MSG_GETSETELEM, netlink.Dump, func(ae *encoder) {
+		ae.String(unix.NFTA_SET_ELEM_LIST_TABLE, tableName)
+		ae.String(unix.NFTA_SET_ELEM_LIST_SET, set)
+	}, elements(func(e found) { all = append(all, e) }))
+	return all, err
+}
+
+func elements(fn func(found)) func(*netlink.AttributeDecoder) error {
+	return func(ad *netlink.AttributeDecoder) error {
+		for ad.Next() {
+			if ad.Type() == unix.NFTA_SET_ELEM_LIST_ELEMENTS {
+				inside(ad, func(list *netlink.AttributeDecoder) {
+					var e found
+					inside(list, e.read)
+					fn(e)
+				})
+			}
+		}
+		return nil
+	}
+}
+
+func (e *found) read(ad *netlink.AttributeDecoder) {
+	switch ad.Type() {
+	case unix.NFTA_SET_ELEM_KEY:
+		inside(ad, func(value *netlink.AttributeDecoder) { e.key = string(value.Bytes()) })
+	case unix.NFTA_SET_ELEM_USERDATA:
+		e.note, _ = userdata.GetString(ad.Bytes(), userdata.NFTNL_UDATA_SET_ELEM_COMMENT)
+	case unix.NFTA_SET_ELEM_EXPR:
+		e.stateful = true
+		inside(ad, func(x *netlink.AttributeDecoder) {
+			if x.Type() == unix.NFTA_EXPR_DATA {
+				e.packets = packets(x)
+			}
+		})
+	}
+}
+
+// packets reads a counter; a limit has another attribute in that place.
+func packets(ad *netlink.AttributeDecoder) (n uint64) {
+	inside(ad, func(c *netlink.AttributeDecoder) {
+		if c.Type() == unix.NFTA_COUNTER_PACKETS && len(c.Bytes()) == 8 {
+			n = c.Uint64()
+		}
+	})
+	return n
+}
+
+// notes asks for a port's notes, none if it has no elements.
+func (a asker) notes(name string) ([]string, error) {
+	one, ok, err := a.element(setPorts, noteKey(name, 0))
+	if err != nil || !ok {
+		return nil, err
+	}
+	notes := []string{one.note}
+	for i := range following(one.note) {
+		next, _, err := a.element(setPorts, noteKey(name, i+1))
+		if err != nil {
+			return nil, err
+		}
+		notes = append(notes, next.note)
+	}
+	return notes, nil
 }
 
 // standing lists the ports of the table that stands, of whatever version; none
 // if there is no table. It dumps a set: not for hot paths.
-func standing(c *nftables.Conn) ([]Port, error) {
-	// GetSets drops the errno that tells a missing table from a failure.
-	if _, err := c.ListTableOfFamily(table().Name, table().Family); errors.Is(err, unix.ENOENT) {
-		return nil, nil
-	}
-	all, err := c.GetSets(table())
+func (a asker) standing() ([]Port, error) {
+	names, err := a.sets()
 	if err != nil {
-		return nil, fmt.Errorf("list the sets: %w", err)
+		return nil, err
 	}
 	var ports []Port
-	for _, s := range all {
-		if !strings.HasPrefix(s.Name, setPortsPrefix) {
+	for _, set := range names {
+		if !strings.HasPrefix(set, setPortsPrefix) {
 			continue
 		}
-		elements, err := c.GetSetElements(s)
+		els, err := a.elements(set)
 		if err != nil {
-			return nil, fmt.Errorf("list %s: %w", s.Name, err)
+			return nil, err
 		}
-		for _, e := range elements {
-			// What another version wrote and this one cannot read stays closed.
-			if p, err := parseNote(strings.TrimRight(string(e.Key), "\x00"), e.Comment); err == nil {
-				ports = append(ports, p)
-			}
-		}
+		ports = append(ports, portsOf(els)...)
 	}
 	return ports, nil
+}
+
+func portsOf(els []found) []Port {
+	slices.SortFunc(els, func(a, b found) int {
+		name, i := splitKey(a.key)
+		other, j := splitKey(b.key)
+		return cmp.Or(cmp.Compare(name, other), cmp.Compare(i, j))
+	})
+	// A set that grows under a dump shows an element twice.
+	els = slices.CompactFunc(els, func(a, b found) bool { return a.key == b.key })
+	notes := make(map[string][]string)
+	for _, e := range els {
+		name, _ := splitKey(e.key)
+		notes[name] = append(notes[name], e.note)
+	}
+	var ports []Port
+	for name, note := range notes {
+		// What another version wrote and this one cannot read stays closed.
+		if p, err := parseNotes(name, note); err == nil {
+			ports = append(ports, p)
+		}
+	}
+	return ports
+}
+
+// sets asks for the names of the table's sets.
+func (a asker) sets() ([]string, error) {
+	var names []string
+	err := a.ask("the sets", unix.NFT_MSG_GETSET, netlink.Dump, func(ae *encoder) {
+		ae.String(unix.NFTA_SET_TABLE, tableName)
+	}, func(ad *netlink.AttributeDecoder) error {
+		for ad.Next() {
+			if ad.Type() == unix.NFTA_SET_NAME {
+				names = append(names, ad.String())
+			}
+		}
+		return nil
+	})
+	return names, err
 }

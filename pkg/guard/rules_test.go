@@ -14,11 +14,11 @@ import (
 // A table of the same version is taken for the same rules, so whoever changes
 // sets or rules raises version, and writes the new sum here.
 func TestTheVersionStandsForTheRules(t *testing.T) {
-	const of = "1"
-	const want = "799200bb7f5a57c4"
+	const of = "2"
+	const want = "7279bce6f6affd68"
 	sum := sha256.New()
-	for _, s := range sets(table()) {
-		fmt.Fprintln(sum, s.Name, s.KeyType.Name)
+	for _, s := range sets() {
+		fmt.Fprintln(sum, s.name, s.key().Name)
 	}
 	fmt.Fprintln(sum, counters())
 	for _, c := range chains() {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/google/nftables"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
@@ -15,8 +14,10 @@ import (
 // session is a pair of sockets to the kernel's nftables: one for batches, one
 // for questions.
 type session struct {
-	nft *nftables.Conn
-	ask asker
+	conn *netlink.Conn
+	ask  asker
+	// sent is told of every batch: who sent it, and how many messages.
+	sent func(port uint32, messages int)
 }
 
 // locked calls fn with the session under the lock.
@@ -54,16 +55,25 @@ func (g *Guard) inside(fn func() error) error {
 }
 
 func (g *Guard) dial() error {
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
+	ask, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
 		return err
 	}
-	nft, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(roomy))
+	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
 	if err != nil {
-		return errors.Join(err, conn.Close())
+		return errors.Join(err, ask.Close())
 	}
-	g.session = &session{nft: nft, ask: asker{conn}}
+	g.session = &session{conn: conn, ask: asker{ask, func() { g.messages.Add(1) }}, sent: g.noteSent}
+	if err := roomy(conn); err != nil {
+		g.drop()
+		return err
+	}
 	return nil
+}
+
+func (g *Guard) noteSent(port uint32, messages int) {
+	g.port.Store(port)
+	g.messages.Add(uint64(messages))
 }
 
 func (g *Guard) drop() {
@@ -71,7 +81,7 @@ func (g *Guard) drop() {
 		return
 	}
 	_ = g.session.ask.conn.Close()
-	_ = g.session.nft.CloseLasting()
+	_ = g.session.conn.Close()
 	g.session = nil
 }
 
@@ -92,15 +102,12 @@ func (s *session) stood(ports ...Port) ([]Port, error) {
 			continue
 		}
 		seen[p.Name] = true
-		note, ok, err := s.ask.element(setPorts, key(p.Name, nil))
+		notes, err := s.ask.notes(p.Name)
 		if err != nil {
 			return nil, err
 		}
-		if !ok {
-			continue
-		}
 		// An unreadable note is nobody's of ours; what it stood for stays.
-		if old, err := parseNote(p.Name, note); err == nil {
+		if old, err := parseNotes(p.Name, notes); err == nil {
 			found = append(found, old)
 		}
 	}
@@ -108,16 +115,22 @@ func (s *session) stood(ports ...Port) ([]Port, error) {
 }
 
 // batch sends what fill adds as one transaction.
-func (s *session) batch(fill func(*nftables.Conn) error) error {
-	if err := fill(s.nft); err != nil {
+func (s *session) batch(fill func(*batch)) error {
+	var b batch
+	if fill(&b); b.err != nil || len(b.messages) == 0 {
+		return b.err
+	}
+	sent, err := s.conn.SendMessages(b.sealed())
+	if err != nil {
 		return err
 	}
-	return s.nft.Flush()
+	s.sent(sent[0].Header.PID, len(sent))
+	return s.outcome(sent)
 }
 
 // reinstall puts this version's table with the ports that stood in another's.
 func (s *session) reinstall(without string, next Port) error {
-	stood, err := standing(s.nft)
+	stood, err := s.ask.standing()
 	if err != nil {
 		return err
 	}
@@ -127,5 +140,5 @@ func (s *session) reinstall(without string, next Port) error {
 			ports = append(ports, p)
 		}
 	}
-	return s.batch(func(c *nftables.Conn) error { return install(c, ports) })
+	return s.batch(func(b *batch) { b.install(all(ports)) })
 }

@@ -4,17 +4,15 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 )
 
-// chunk is how many elements go into one message, whose length is 16 bits.
-const chunk = 200
+// tableName is that of the one table that Podlan has, of the family bridge.
+const tableName = "podlan"
 
-// table is the one table that Podlan has.
-func table() *nftables.Table {
-	return &nftables.Table{Name: "podlan", Family: nftables.TableFamilyBridge}
-}
+// chunk is how many elements go into one message, whose length is 16 bits.
+const chunk = 150
 
 // chain is a chain with its rules; hook is nil for one that others go to.
 type chain struct {
@@ -26,104 +24,109 @@ type chain struct {
 
 // chains stand in an order in which each comes before those that go to it.
 func chains() []chain {
-	return []chain{
-		{name: chainARP, rules: arp()},
-		{name: chainDHCP, rules: dhcp()},
-		{name: chainIP4Any, rules: ip4Any()},
-		{name: chainIP6Any, rules: ip6Any()},
-		{name: chainIP4, rules: ip4()},
-		{name: chainIP6, rules: ip6()},
-		{name: chainToPod, rules: dhcpToPod()},
+	var chs []chain
+	for i, kind := range counters() {
+		chs = append(chs, chain{name: chainDrop + kind, rules: dropped(i, kind)})
+	}
+	return append(chs,
+		chain{name: chainForeignMAC, rules: foreignMAC()},
+		chain{name: chainForeignIP4, rules: foreignIP4()},
+		chain{name: chainForeignIP6, rules: foreignIP6()},
+		chain{name: chainForeignDHCP, rules: unlessLayerTwo(dropDHCP)},
+		chain{name: chainForeignND, rules: unlessLayerTwo(dropControl)},
+		chain{name: chainARP, rules: arp()},
+		chain{name: chainDHCP, rules: dhcp()},
+		chain{name: chainUDP4, rules: udp4()},
+		chain{name: chainUDP6, rules: udp6()},
+		chain{name: chainIGMP, rules: igmp()},
+		chain{name: chainICMP6, rules: icmp6()},
+		chain{name: chainMulticast4, rules: localMulticast4()},
+		chain{name: chainIP4, rules: ip4()},
+		chain{name: chainIP6, rules: ip6()},
+		chain{name: chainToPod, rules: dhcpToPod()},
 		// Before br_netfilter (0) and everything else that is usual (-300).
-		{name: chainFrom, hook: nftables.ChainHookPrerouting, priority: -450, rules: fromPod()},
-		{name: chainForward, hook: nftables.ChainHookForward, rules: towardsPod()},
-		{name: chainOutput, hook: nftables.ChainHookOutput, rules: towardsPod()},
-	}
+		chain{name: chainFrom, hook: nftables.ChainHookPrerouting, priority: -450, rules: fromPod()},
+		chain{name: chainForward, hook: nftables.ChainHookForward, rules: towardsPod()},
+		chain{name: chainOutput, hook: nftables.ChainHookOutput, rules: towardsPod()},
+	)
 }
 
-func sets(t *nftables.Table) []*nftables.Set {
-	plain := func(name string) *nftables.Set {
-		// The byte order is for nft's eyes: without it, it prints no names.
-		return &nftables.Set{Table: t, Name: name, KeyType: nftables.TypeIFName, KeyByteOrder: binaryutil.NativeEndian}
-	}
-	with := func(name string, value nftables.SetDatatype) *nftables.Set {
-		return &nftables.Set{Table: t, Name: name, Concatenation: true, KeyType: nftables.MustConcatSetType(nftables.TypeIFName, value)}
-	}
-	return []*nftables.Set{
-		plain(setPorts), plain(setDHCP), plain(setLayerTwo),
-		with(setMAC, nftables.TypeEtherAddr), with(setIP4, nftables.TypeIPAddr), with(setIP6, nftables.TypeIP6Addr),
-	}
+// set is a set whose keys are a port's name and values of these types.
+type set struct {
+	name   string
+	values []nftables.SetDatatype
+	// counts: each element has a counter.
+	counts bool
 }
 
-// install puts the whole table with these ports in the place of what stood,
+func sets() []set {
+	var all []set
+	for _, name := range []string{setDHCP, setLayerTwo, setServer, setRA, setVRRP, setRouting, setARPRate, setMulticastRate} {
+		all = append(all, set{name: name})
+	}
+	with := func(name string, value nftables.SetDatatype) set {
+		return set{name: name, values: []nftables.SetDatatype{value}}
+	}
+	drops := with(setDrops, nftables.TypeMark)
+	drops.counts = true
+	return append(all,
+		with(setPorts, nftables.TypeMark), drops, with(setMAC, nftables.TypeEtherAddr),
+		with(setIP4, nftables.TypeIPAddr), with(setVirtualIP4, nftables.TypeIPAddr), with(setIP6, nftables.TypeIP6Addr),
+	)
+}
+
+func (s set) key() nftables.SetDatatype {
+	if len(s.values) == 0 {
+		return nftables.TypeIFName
+	}
+	return nftables.MustConcatSetType(append([]nftables.SetDatatype{nftables.TypeIFName}, s.values...)...)
+}
+
+// install puts the whole table with these elements in the place of what stood,
 // within the batch: there is no moment between the two.
-func install(c *nftables.Conn, ports []Port) error {
-	t := table()
-	c.AddTable(t) // so that there is one to remove
-	c.DelTable(t)
-	c.AddTable(t)
+func (b *batch) install(els []element) {
+	b.table(unix.NFT_MSG_NEWTABLE) // so that there is one to remove
+	b.table(unix.NFT_MSG_DELTABLE)
+	b.table(unix.NFT_MSG_NEWTABLE)
 	for _, name := range counters() {
-		c.AddObj(&nftables.NamedObj{Table: t, Name: name, Type: nftables.ObjTypeCounter, Obj: &expr.Counter{}})
+		b.counter(name)
 	}
-	for _, s := range sets(t) {
-		if err := c.AddSet(s, nil); err != nil {
-			return err
-		}
+	for i, s := range sets() {
+		b.set(s, uint32(i+1))
 	}
 	for _, ch := range chains() {
-		addChain(c, t, ch)
+		b.chain(ch)
 	}
-	return put(c, ports)
-}
-
-func addChain(c *nftables.Conn, t *nftables.Table, ch chain) {
-	accept := nftables.ChainPolicyAccept
-	added := &nftables.Chain{Name: ch.name, Table: t}
-	if ch.hook != nil {
-		added.Type, added.Hooknum, added.Priority, added.Policy = nftables.ChainTypeFilter, ch.hook, &ch.priority, &accept
+	for _, t := range tagged() {
+		b.rule(t)
 	}
-	c.AddChain(added)
-	for _, r := range ch.rules {
-		c.AddRule(&nftables.Rule{Table: t, Chain: added, Exprs: r})
+	b.put(els)
+}
+
+// taggedRule is a rule with its place and the note by which it is known again.
+type taggedRule struct {
+	chain, tag string
+	exprs      []expr.Any
+}
+
+// put adds the elements; those that stand are no error.
+func (b *batch) put(els []element) { b.eachSet(unix.NFT_MSG_NEWSETELEM, els) }
+
+// take removes the elements. Older kernels refuse to remove an element that is
+// not there, so it is added before, in the same batch.
+func (b *batch) take(els []element) {
+	b.eachSet(unix.NFT_MSG_NEWSETELEM, els)
+	b.eachSet(unix.NFT_MSG_DELSETELEM, els)
+}
+
+func (b *batch) eachSet(message uint16, els []element) {
+	bySet := make(map[string][]element)
+	for _, e := range els {
+		bySet[e.set] = append(bySet[e.set], e)
 	}
-}
-
-// put adds the ports' elements; those that stand are no error.
-func put(c *nftables.Conn, ports []Port) error {
-	return eachSet(ports, func(s *nftables.Set, els []nftables.SetElement) error { return c.SetAddElements(s, els) })
-}
-
-// take removes the ports' elements. Older kernels refuse to remove an element
-// that is not there, so it is added before, in the same batch.
-func take(c *nftables.Conn, ports []Port) error {
-	return eachSet(ports, func(s *nftables.Set, els []nftables.SetElement) error {
-		if err := c.SetAddElements(s, els); err != nil {
-			return err
-		}
-		return c.SetDeleteElements(s, els)
-	})
-}
-
-// eachSet calls fn with what the ports have in each set, each key once: the
-// kernel does not remove one twice.
-func eachSet(ports []Port, fn func(*nftables.Set, []nftables.SetElement) error) error {
-	bySet := make(map[string][]nftables.SetElement)
-	seen := make(map[[2]string]bool)
-	for _, p := range ports {
-		for _, e := range p.elements() {
-			if seen[[2]string{e.set, e.key}] {
-				continue
-			}
-			seen[[2]string{e.set, e.key}] = true
-			bySet[e.set] = append(bySet[e.set], nftables.SetElement{Key: []byte(e.key), Comment: e.note})
+	for _, s := range sets() {
+		for part := range slices.Chunk(bySet[s.name], chunk) {
+			b.elements(message, s.name, part)
 		}
 	}
-	for _, s := range sets(table()) {
-		for els := range slices.Chunk(bySet[s.Name], chunk) {
-			if err := fn(s, els); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -3,7 +3,7 @@ package guard
 import (
 	"context"
 
-	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 )
 
 // Uninstall removes the table once no attachment is left that could want it.
@@ -15,10 +15,9 @@ func (g *Guard) Uninstall(ctx context.Context, unused func() (bool, error)) erro
 		if err != nil || !yes {
 			return err
 		}
-		return s.batch(func(c *nftables.Conn) error {
-			c.AddTable(table()) // so that there is one to remove
-			c.DelTable(table())
-			return nil
+		return s.batch(func(b *batch) {
+			b.table(unix.NFT_MSG_NEWTABLE) // so that there is one to remove
+			b.table(unix.NFT_MSG_DELTABLE)
 		})
 	})
 }

@@ -41,8 +41,8 @@ type Bridge struct {
 	// NoPodEnd leaves the Pod end down (`disableContainerInterface`).
 	NoPodEnd      bool
 	PortIsolation bool
-	// Guard is false only for `guard: off`.
-	Guard bool
+	// Guard is what the port is held to.
+	Guard Guard
 
 	// IPAM is the delegate's type; empty for layer 2 only.
 	IPAM string
@@ -109,8 +109,8 @@ func readBridge(conf *object, args Args) *Bridge {
 	if conf.integer("mtu", 0, maxMTU) != 0 {
 		b.MTU = conf.integer("mtu", minMTU, maxMTU)
 	}
-	b.Guard = conf.oneOf("guard", "strict", "strict", "off") == "strict"
-	if conf.boolean("macspoofchk") && !b.Guard {
+	b.Guard = readGuard(conf)
+	if conf.boolean("macspoofchk") && b.Guard.Off {
 		conf.fail("macspoofchk", true, `allowed beside "guard": "off": false; the guard is what checks`)
 	}
 	conf.read("dns", &b.DNS, "an object with nameservers, domain, search, options")

@@ -3,11 +3,13 @@ package netconf_test
 import (
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/podlan/podlan/pkg/netconf"
 )
@@ -22,7 +24,7 @@ func TestDefaultsAreTheReferences(t *testing.T) {
 	if b.Bridge != "cni0" || b.MTU != 0 || b.IsGateway || b.Hairpin || b.Promisc || b.IPAM != "" || b.MAC != nil {
 		t.Errorf("got %+v, want the reference's defaults", b)
 	}
-	if !b.Guard || b.Budget != 30*time.Second || b.StateDir != netconf.DefaultStateDir || b.DHCPFrom != netconf.FromAuto {
+	if b.Guard.Off || b.Budget != 30*time.Second || b.StateDir != netconf.DefaultStateDir || b.DHCPFrom != netconf.FromAuto {
 		t.Errorf("got %+v, want our own defaults", b)
 	}
 }
@@ -104,6 +106,15 @@ func bridgeRefusals() map[string]refusal {
 		"a down end with ipam":     {conf: minimal + `,"disableContainerInterface":true,"ipam":{"type":"static"}}`, code: 7, says: []string{"disableContainerInterface"}},
 		"a gateway without ipam":   {conf: minimal + `,"isGateway":true}`, code: 7, says: []string{"isGateway"}},
 		"masq without ipam":        {conf: minimal + `,"ipMasq":true}`, code: 7, says: []string{"ipMasq"}},
+		"a guard of another type":  {conf: minimal + `,"guard":true}`, code: 7, says: []string{`"guard"`, "true"}},
+		"an unknown opening":       {conf: minimal + `,"guard":{"dhcp":true}}`, code: 7, says: []string{`"guard.dhcp"`}},
+		"an opening not a bool":    {conf: minimal + `,"guard":{"vrrp":"yes"}}`, code: 7, says: []string{`"guard.vrrp"`, "yes", "true or false"}},
+		"a multicast extra MAC":    {conf: minimal + `,"guard":{"extraMACs":["01:00:5e:00:00:01"]}}`, code: 7, says: []string{`"guard.extraMACs"`, "01:00:5e:00:00:01", "unicast"}},
+		"a short extra MAC":        {conf: minimal + `,"guard":{"extraMACs":["52:54"]}}`, code: 7, says: []string{`"guard.extraMACs"`, "52:54"}},
+		"a network as an extra IP": {conf: minimal + `,"guard":{"extraIPs":["192.0.2.0/24"]}}`, code: 7, says: []string{`"guard.extraIPs"`, "192.0.2.0/24"}},
+		"a group as an extra IP":   {conf: minimal + `,"guard":{"extraIPs":["224.0.0.5"]}}`, code: 7, says: []string{`"guard.extraIPs"`, "224.0.0.5"}},
+		"a negative rate":          {conf: minimal + `,"guard":{"rates":{"arp":-1}}}`, code: 7, says: []string{`"guard.rates.arp"`, "-1", "1000000"}},
+		"an unknown rate":          {conf: minimal + `,"guard":{"rates":{"unicast":1}}}`, code: 7, says: []string{`"guard.rates.unicast"`}},
 		"spoof check, guard off":   {conf: minimal + `,"macspoofchk":true,"guard":"off"}`, code: 7, says: []string{`"macspoofchk"`, "guard"}},
 		"a multicast MAC":          {conf: minimal + `,"runtimeConfig":{"mac":"01:00:5e:00:00:01"}}`, code: 7, says: []string{`"runtimeConfig.mac"`, "unicast"}},
 		"a MAC of eight octets":    {conf: minimal + `,"runtimeConfig":{"mac":"02:00:00:00:00:00:00:01"}}`, code: 7, says: []string{`"runtimeConfig.mac"`, "six"}},
@@ -191,4 +202,30 @@ func FuzzParseBridge(f *testing.F) {
 			t.Fatalf("accepted what is no JSON: %q", stdin)
 		}
 	})
+}
+
+func TestTheGuardIsOpenedByName(t *testing.T) {
+	const conf = `{"cniVersion":"1.1.0","name":"lan","type":"podlan-bridge","guard":{"dhcpServer":true,"dhcpClient":true,"routerAdvertisement":true,
+		"vrrp":true,"multicastRouting":true,"extraMACs":["52:54:00:12:34:56"],"extraIPs":["192.0.2.9","2001:db8::9"],"rates":{"arp":15,"multicast":0}}}`
+	b, err := netconf.ParseBridge([]byte(conf), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := netconf.Guard{
+		DHCPServer: true, DHCPClient: true, RouterAdvertisement: true, VRRP: true, MulticastRouting: true,
+		ExtraMACs: []netconf.MAC{{0x52, 0x54, 0, 0x12, 0x34, 0x56}},
+		ExtraIPs:  []netip.Addr{netip.MustParseAddr("192.0.2.9"), netip.MustParseAddr("2001:db8::9")},
+		Rates:     netconf.Rates{ARP: 15, Multicast: -1},
+	}
+	if diff := cmp.Diff(want, b.Guard, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	raw, err := json.Marshal(b.Guard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back netconf.Guard
+	if err := json.Unmarshal(raw, &back); err != nil || !strings.Contains(string(raw), "52:54:00:12:34:56") {
+		t.Errorf("%v: %s", err, raw)
+	}
 }

@@ -21,6 +21,8 @@ type PortFlags struct {
 	Hairpin, Isolated bool
 	// Learning makes it an ordinary port, for attachments without a guard.
 	Learning bool
+	// ExtraMACs are the Pod's besides its own.
+	ExtraMACs []net.HardwareAddr
 }
 
 // Join makes the host end, which is down, a port of the bridge and sets it up,
@@ -45,6 +47,68 @@ func Join(_ context.Context, h *rtnl.Handle, hostEnd string, bridge int, mac net
 	return nil
 }
 
+// Secure puts back what Join has set beside the port's membership, flags and
+// static entries, and tells whether anything had changed. What stands is not
+// touched: the kernel tells everybody of flags that are set, changed or not.
+// known is what Secure returned last, nil if nothing: flags as this kernel takes
+// them.
+func Secure(_ context.Context, h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags, known *rtnl.PortFlags) (now rtnl.PortFlags, changed bool, err error) {
+	now, secure, err := Secured(h, index, mac, flags, known)
+	if err != nil || secure {
+		return now, false, err
+	}
+	if err := bind(h, index, mac, flags); err != nil {
+		return now, false, fmt.Errorf("host end: %w", err)
+	}
+	after, err := h.Port(index)
+	if err != nil {
+		return now, false, fmt.Errorf("host end: %w", err)
+	}
+	// Flags that were right mean entries that were not.
+	return after.Flags, after.Flags != now || flags.standAs(now, known), nil
+}
+
+func (f PortFlags) standAs(now rtnl.PortFlags, known *rtnl.PortFlags) bool {
+	return now == f.kernel() || known != nil && now == *known
+}
+
+// Secured tells whether flags and static entries stand as Secure would put them.
+func Secured(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags, known *rtnl.PortFlags) (now rtnl.PortFlags, secure bool, err error) {
+	port, err := h.Port(index)
+	if err != nil {
+		return now, false, fmt.Errorf("host end: %w", err)
+	}
+	entries, err := hasEntries(h, index, mac, flags)
+	if err != nil {
+		return now, false, fmt.Errorf("host end: %w", err)
+	}
+	return port.Flags, entries && flags.standAs(port.Flags, known), nil
+}
+
+// hasEntries tells whether all static entries stand. Where the kernel cannot be
+// asked, they are put again, which is no harm.
+func hasEntries(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags) (bool, error) {
+	for _, m := range flags.entries(mac) {
+		has, err := h.HasFDB(index, m)
+		if errors.Is(err, errors.ErrUnsupported) {
+			_, err = h.AddFDB(index, m)
+			has = true
+		}
+		if err != nil || !has {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// entries are the MACs that have a static entry.
+func (f PortFlags) entries(mac net.HardwareAddr) []net.HardwareAddr {
+	if f.Learning {
+		return nil
+	}
+	return append([]net.HardwareAddr{mac}, f.ExtraMACs...)
+}
+
 // enslave joins the bridge, and keeps the host's own IPv6 from speaking through
 // the port where the kernel has IPv6.
 func enslave(h *rtnl.Handle, index, bridge int) error {
@@ -60,12 +124,16 @@ func bind(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags) erro
 	if err := h.SetPortFlags(index, want); err != nil {
 		return err
 	}
-	if flags.Learning {
-		return nil
+	all := true
+	for _, m := range flags.entries(mac) {
+		sticky, err := h.AddFDB(index, m)
+		if err != nil {
+			return err
+		}
+		all = all && sticky
 	}
-	sticky, err := h.AddFDB(index, mac)
-	if err != nil || sticky {
-		return err
+	if all {
+		return nil
 	}
 	want.Learning, want.Locked = true, false
 	return h.SetPortFlags(index, want)

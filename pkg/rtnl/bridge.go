@@ -154,6 +154,30 @@ func (h *Handle) AddFDB(port int, mac net.HardwareAddr) (sticky bool, err error)
 	return false, nil
 }
 
+// HasFDB tells whether the port has its static entry for mac. ErrUnsupported
+// before Linux 5.0, which answers no question about a single entry.
+func (h *Handle) HasFDB(port int, mac net.HardwareAddr) (bool, error) {
+	req := h.request(unix.RTM_GETNEIGH, 0)
+	req.AddData(neighbour{index: port, flags: unix.NTF_MASTER})
+	req.AddData(nl.NewRtAttr(unix.NDA_LLADDR, mac))
+	answers, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
+	switch {
+	case errors.Is(err, unix.ENOENT):
+		return false, nil
+	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL):
+		return false, fmt.Errorf("entry %s of port %d: %w: %w", mac, port, errors.ErrUnsupported, err)
+	case err != nil:
+		return false, fmt.Errorf("entry %s of port %d: %w", mac, port, typed(err))
+	}
+	for _, a := range answers {
+		if len(a) >= (neighbour{}).Len() && int(binary.NativeEndian.Uint32(a[4:])) == port &&
+			binary.NativeEndian.Uint16(a[8:])&unix.NUD_NOARP != 0 {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 func (h *Handle) addFDB(port int, mac net.HardwareAddr, flags uint8) error {
 	req := h.request(unix.RTM_NEWNEIGH, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_REPLACE)
 	req.AddData(neighbour{port, unix.NUD_NOARP, unix.NTF_MASTER | flags})

@@ -77,6 +77,13 @@ func (c *Client) Status(ctx context.Context) (leaseapi.Status, error) {
 	return status, err
 }
 
+// Guard returns what the guard lets out of each port, and what it dropped.
+func (c *Client) Guard(ctx context.Context) (leaseapi.Guard, error) {
+	var guard leaseapi.Guard
+	err := c.call(ctx, http.MethodGet, leaseapi.PathGuard, nil, &guard)
+	return guard, err
+}
+
 func leasePath(key leaseapi.Key) string {
 	return leaseapi.PathLeases + "/" + url.PathEscape(key.Network) + "/" + url.PathEscape(key.ContainerID) + "/" + url.PathEscape(key.IfName)
 }

@@ -79,6 +79,11 @@ func TestEachCallIsTheContracts(t *testing.T) {
 			"GET " + leaseapi.PathStatus + " ", `{"version":"v9","later":true}`,
 			leaseapi.Status{Version: "v9"},
 		},
+		"guard": {
+			func(ctx context.Context, c *client.Client) (any, error) { return c.Guard(ctx) },
+			"GET " + leaseapi.PathGuard + " ", `{"ports":[{"port":"vethpl1","opened":["vrrp"]}],"dropped":{"dhcp":3}}`,
+			leaseapi.Guard{Ports: []leaseapi.GuardedPort{{Port: "vethpl1", Opened: []string{"vrrp"}}}, Dropped: map[string]uint64{"dhcp": 3}},
+		},
 		"a key with odd letters": {
 			func(ctx context.Context, c *client.Client) (any, error) {
 				return nil, c.Release(ctx, leaseapi.Key{Network: "l/n", ContainerID: "c?1", IfName: "e#0"})

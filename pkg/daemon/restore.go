@@ -1,0 +1,222 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/guard"
+	"github.com/podlan/podlan/pkg/pod"
+	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/statefile"
+)
+
+// restorer puts back what holds the ports, after somebody has flushed, deleted
+// or detached it: the guard's table, and each port's place in its bridge.
+type restorer struct {
+	store  *attachment.Store
+	guard  *guard.Guard
+	links  *rtnl.Handle
+	log    *slog.Logger
+	count  func(event string)
+	report func(what string, err error)
+	// taken are the ports' flags as this kernel took them, by host end; known
+	// are those of the look before.
+	taken, known map[string]*rtnl.PortFlags
+
+	changed chan struct{} // buffered: 1
+}
+
+// restoreEvery is how often podland looks without having been told: nothing
+// tells that a port's bridge has been made anew.
+const restoreEvery = 10 * time.Second
+
+// restorePause lies between two looks: each ADD and DEL changes what is watched,
+// and on a busy node one look serves many.
+const restorePause = 200 * time.Millisecond
+
+// run restores until ctx ends.
+func (r *restorer) run(ctx context.Context) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	all.Go(func() { r.listen(ctx, "nftables", func() (waiter, error) { return r.guard.Watch() }) })
+	all.Go(func() { r.listen(ctx, "bridges", func() (waiter, error) { return r.links.WatchBridges() }) })
+	tick := time.NewTicker(restoreEvery)
+	defer tick.Stop()
+	for {
+		r.once(ctx)
+		looked := time.Now()
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.changed:
+		case <-tick.C:
+		}
+		if time.Since(looked) < restorePause {
+			pause(ctx, restorePause)
+		}
+	}
+}
+
+// waiter tells of changes.
+type waiter interface {
+	Wait(ctx context.Context) error
+	Close()
+}
+
+// listen says so when something has changed; what is to be done, a look tells.
+func (r *restorer) listen(ctx context.Context, what string, watch func() (waiter, error)) {
+	told := ""
+	for ctx.Err() == nil {
+		events, err := watch()
+		if err != nil {
+			if told != err.Error() { // a kernel without it stays without it
+				r.log.Error("cannot be watched", "what", what, "error", err)
+			}
+			told = err.Error()
+			pause(ctx, lookAgain)
+			continue
+		}
+		for err == nil {
+			if err = events.Wait(ctx); err == nil {
+				r.wake()
+			}
+		}
+		events.Close()
+		pause(ctx, lookAgain)
+	}
+}
+
+func (r *restorer) wake() {
+	select {
+	case r.changed <- struct{}{}:
+	default:
+	}
+}
+
+func (r *restorer) once(ctx context.Context) {
+	restored, err := r.guard.Restore(ctx, r.wanted)
+	r.report("guard", err)
+	if restored {
+		r.count("guard_restored")
+		r.log.Warn("somebody had changed the guard's table: restored")
+	}
+	records, err := r.store.All()
+	r.report("attachment records", err)
+	r.known, r.taken = r.taken, map[string]*rtnl.PortFlags{}
+	for _, rec := range records {
+		r.report("port of "+rec.Key.String(), r.port(ctx, rec))
+	}
+}
+
+// wanted is what the records say of the ports, under the guard's lock.
+func (r *restorer) wanted() ([]guard.Port, error) {
+	records, err := r.store.All()
+	if err != nil {
+		return nil, err // an attachment whose record is not known would be cut off
+	}
+	var ports []guard.Port
+	for _, rec := range records {
+		port := rec.GuardPort()
+		switch {
+		case !rec.Guard || rec.Closed != "" && !rec.DHCP:
+			continue
+		case rec.Closed != "":
+			port.Addrs = nil
+		}
+		ports = append(ports, port)
+	}
+	return ports, nil
+}
+
+// port puts a port back into its bridge, and its flags and entries in place. One
+// whose bridge is gone is set down: no guard stands behind it.
+func (r *restorer) port(ctx context.Context, seen attachment.Record) error {
+	if seen.State != attachment.Ready || r.stands(seen) {
+		return nil
+	}
+	lock, err := r.store.TryLock(seen.Key)
+	if errors.Is(err, statefile.ErrLocked) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	rec, err := r.store.Get(seen.Key)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && rec.Closed != "" && !rec.DHCP {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	link, err := r.links.Link(rec.HostEnd)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return nil // the reconciler's business
+	}
+	if err != nil {
+		return err
+	}
+	return r.inBridge(ctx, rec, link.Attrs().Index, link.Attrs().MasterIndex)
+}
+
+// stands tells whether there is nothing to be done: a lock would be in the way of
+// verbs.
+func (r *restorer) stands(rec attachment.Record) bool {
+	link, err := r.links.Link(rec.HostEnd)
+	if err != nil {
+		return errors.Is(err, rtnl.ErrNotFound)
+	}
+	bridge, err := r.links.Link(rec.Bridge)
+	if err != nil || link.Attrs().MasterIndex != bridge.Attrs().Index {
+		return false
+	}
+	flags, secure, err := pod.Secured(r.links, link.Attrs().Index, rec.HardwareAddr(), rec.PortFlags(), r.known[rec.HostEnd])
+	if err != nil || !secure {
+		return false
+	}
+	r.taken[rec.HostEnd] = &flags
+	return true
+}
+
+func (r *restorer) inBridge(ctx context.Context, rec attachment.Record, index, master int) error {
+	bridge, err := r.links.Link(rec.Bridge)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return errors.Join(fmt.Errorf("bridge %s is gone, the port is down until it is back", rec.Bridge), r.links.SetDown(index))
+	}
+	if err != nil {
+		return err
+	}
+	if master == bridge.Attrs().Index {
+		return r.secure(ctx, rec, index)
+	}
+	// Down first: not one frame passes before the guard stands.
+	if err := r.links.SetDown(index); err != nil {
+		return err
+	}
+	if err := pod.Join(ctx, r.links, rec.HostEnd, bridge.Attrs().Index, rec.HardwareAddr(), rec.PortFlags()); err != nil {
+		return err
+	}
+	r.count("port_restored")
+	r.log.Warn("somebody had taken the port from its bridge: restored", "key", rec.Key.String(), "port", rec.HostEnd, "bridge", rec.Bridge)
+	return nil
+}
+
+// secure puts back the flags and entries of a port that is in its bridge.
+func (r *restorer) secure(ctx context.Context, rec attachment.Record, index int) error {
+	flags, changed, err := pod.Secure(ctx, r.links, index, rec.HardwareAddr(), rec.PortFlags(), r.known[rec.HostEnd])
+	if err != nil {
+		return err
+	}
+	r.taken[rec.HostEnd] = &flags
+	if changed {
+		r.count("port_restored")
+		r.log.Warn("somebody had changed the port's flags or entries: restored", "key", rec.Key.String(), "port", rec.HostEnd)
+	}
+	return nil
+}

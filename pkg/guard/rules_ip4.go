@@ -1,0 +1,132 @@
+package guard
+
+import (
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
+
+	"github.com/podlan/podlan/pkg/rtnl"
+)
+
+// The protocols of routers, the same in IPv6.
+const (
+	protoEIGRP = 88
+	protoOSPF  = 89
+	protoPIM   = 103
+	protoVRRP  = 112
+)
+
+// multicast4 is 224.0.0.0/24, which no router forwards.
+func multicast4() match { return network(16, 3).is(224, 0, 0) }
+
+func ip4() rules {
+	icmpType := transport(0, 1)
+	checks := rules{
+		// Before the address, so that a Pod's DISCOVER counts as DHCP.
+		rule(carries(unix.IPPROTO_UDP), call(chainUDP4)),
+		rule(network(12, 4).notIn(setIP4), call(chainForeignIP4)),
+		rule(multicast4(), jump(chainMulticast4)),
+		rule(carries(unix.IPPROTO_TCP), accept()),
+		rule(carries(unix.IPPROTO_UDP), accept()),
+		rule(carries(unix.IPPROTO_ICMP), icmpType.is(5), drop(dropControl)), // redirect
+		rule(carries(unix.IPPROTO_ICMP), icmpType.is(9), drop(dropControl)), // router advertisement, RFC 1256
+		rule(carries(unix.IPPROTO_IGMP), jump(chainIGMP)),
+	}
+	return append(append(checks, routing()...), rule(wellFormed(), accept()), rule(drop(dropControl)))
+}
+
+// routing is what routers say to each other, whatever the address; VRRP's own
+// destinations are allowed where they are known.
+func routing() rules {
+	var all rules
+	for _, protocol := range []byte{protoEIGRP, protoOSPF, protoPIM} {
+		all = append(all, orRouting(carries(protocol))...)
+	}
+	return append(all, rule(carries(protoVRRP), drop(dropControl)))
+}
+
+// orRouting drops what matches unless the port may be a router.
+func orRouting(what match) rules {
+	return rules{
+		rule(what, portIn(expr.MetaKeyIIFNAME, setRouting), accept()),
+		rule(what, drop(dropControl)),
+	}
+}
+
+func foreignIP4() rules { return unlessLayerTwo(dropAddress) }
+
+// igmp is what a member of groups says (RFC 9776 §4, RFC 2236 §2).
+func igmp() rules {
+	kind := transport(0, 1)
+	var all rules
+	for _, report := range []byte{0x12, 0x16, 0x22, 0x17} { // v1, v2, v3, leave
+		all = append(all, rule(kind.is(report), accept()))
+	}
+	return append(all, rule(portIn(expr.MetaKeyIIFNAME, setRouting), accept()), rule(drop(dropControl)))
+}
+
+// localMulticast4 is an allow-list: whoever speaks here is heard by all routers
+// and switches of the segment.
+func localMulticast4() rules {
+	const in = expr.MetaKeyIIFNAME
+	udp, port := carries(unix.IPPROTO_UDP), transport(2, 2)
+	all := rules{
+		rule(carries(unix.IPPROTO_IGMP), jump(chainIGMP)),
+		rule(udp, port.is(0x14, 0xe9), accept()), // 5353: mDNS
+		rule(udp, port.is(0x14, 0xeb), accept()), // 5355: LLMNR
+		// What follows a first fragment that passed; alone it is nothing.
+		rule(udp, network(6, 2).masked([]byte{0x1f, 0xff}, expr.CmpOpNeq, []byte{0, 0}), accept()),
+		rule(carries(protoVRRP), network(16, 4).is(224, 0, 0, 18), portIn(in, setVRRP), accept()),
+		rule(udp, port.is(2, 8), portIn(in, setRouting), accept()), // 520: RIP
+	}
+	for _, protocol := range []byte{protoEIGRP, protoOSPF, protoPIM} {
+		all = append(all, rule(carries(protocol), portIn(in, setRouting), accept()))
+	}
+	return append(all, rule(drop(dropControl)))
+}
+
+// udp4 looks at DHCP and RIP (RFC 1058: port 520 of everybody) and comes back
+// for what is neither.
+func udp4() rules {
+	const in = expr.MetaKeyIIFNAME
+	from, to := transport(0, 2), transport(2, 2)
+	server, client := []byte{0, 67}, []byte{0, 68}
+	return append(rules{
+		rule(transport(0, 4).is(0, 68, 0, 67), portIn(in, setDHCP), jump(chainDHCP)),
+		rule(from.is(server...), to.within(server, client), portIn(in, setServer), back()),
+		rule(from.within(server, client), drop(dropDHCP)),
+		rule(to.within(server, client), drop(dropDHCP)),
+		rule(to.is(2, 8), portIn(in, setRouting), back()),
+	}, rule(to.is(2, 8), drop(dropControl)))
+}
+
+// dhcp is the opening for a Pod's own client (RFC 2131 §2): its requests, whole
+// in one packet, for its own MAC and about no address but its own.
+func dhcp() rules {
+	source := network(12, 4)
+	kind, ciaddr, giaddr, chaddr := transport(8, 3), transport(20, 4), transport(32, 4), transport(36, 6)
+	return rules{
+		rule(network(6, 2).masked([]byte{0x3f, 0xff}, expr.CmpOpNeq, []byte{0, 0}), drop(dropDHCP)), // a fragment
+		rule(kind.isNot(1, 1, 6), drop(dropDHCP)),                                                   // BOOTREQUEST, Ethernet, 6 bytes
+		rule(chaddr.notIn(setMAC), drop(dropDHCP)),
+		rule(giaddr.isNot(0, 0, 0, 0), drop(dropDHCP)), // a relay's
+		rule(ciaddr.isNot(0, 0, 0, 0), ciaddr.notIn(setIP4), call(chainForeignDHCP)),
+		// The rule above lets pass what is too short to have the fields.
+		rule(chaddr.in(setMAC), source.is(0, 0, 0, 0), accept()),
+		rule(chaddr.in(setMAC), source.in(setIP4), accept()),
+		rule(chaddr.in(setMAC), portIn(expr.MetaKeyIIFNAME, setLayerTwo), accept()),
+		rule(drop(dropDHCP)),
+	}
+}
+
+// towardsPod: DHCP replies reach only a port that has a client; another's kernel
+// would answer the server with an ICMP error.
+func towardsPod() rules {
+	return rules{rule(isPod(expr.MetaKeyOIFNAME, rtnl.HostEndPrefix), isIPv4(), carries(unix.IPPROTO_UDP), transport(2, 2).is(0, 68), jump(chainToPod))}
+}
+
+func dhcpToPod() rules {
+	return rules{
+		rule(portIn(expr.MetaKeyOIFNAME, setDHCP), accept()),
+		rule(drop(dropToPod)),
+	}
+}
