@@ -149,8 +149,8 @@ func open(cfg Config) (*parts, error) {
 		settleAfter: cfg.SettleAfter, idleAfter: cfg.ReclaimIdle, proc: "/proc",
 	}
 	d.restorer = &restorer{
-		store: store, guard: teardown.Guard, links: links, log: cfg.Log, count: observer.port,
-		report: (&reports{log: cfg.Log}).report, changed: make(chan struct{}, 1),
+		store: store, guard: teardown.Guard, links: links, count: observer.port,
+		reports: reports{log: cfg.Log}, changed: make(chan struct{}, 1),
 	}
 	return d, nil
 }

@@ -72,6 +72,7 @@ func (r *reconciler) once(ctx context.Context) {
 	}
 	r.carriers.watch(ctx, r.uplinks(records, p.held))
 	r.wrong.turn()
+	r.turn()
 }
 
 // attachment settles one if nobody needs it any more, and has its port follow

@@ -209,3 +209,22 @@ func TestALeaseThatIsNotGivenBackIsLoggedAndLeftToItsKeeper(t *testing.T) {
 		t.Errorf("the log does not say what failed:\n%s", r.log.String())
 	}
 }
+
+func TestWhatIsNotThereAnyMoreIsNotReportedOn(t *testing.T) {
+	var log strings.Builder
+	r := reports{log: slog.New(slog.NewTextHandler(&log, nil))}
+	for range 2 { // told once
+		r.report("port", errors.New("no bridge"))
+		r.turn()
+	}
+	r.turn()
+	r.report("port", errors.New("no bridge"))
+	if n := strings.Count(log.String(), "no bridge"); n != 2 || len(r.told) != 1 {
+		t.Errorf("told %d times, remembered: %v", n, r.told)
+	}
+	r.turn()
+	r.turn()
+	if len(r.told) != 0 {
+		t.Errorf("remembered: %v", r.told)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -22,9 +21,8 @@ type restorer struct {
 	store  *attachment.Store
 	guard  *guard.Guard
 	links  *rtnl.Handle
-	log    *slog.Logger
 	count  func(event string)
-	report func(what string, err error)
+	reports
 	// taken are the ports' flags as this kernel took them, by host end; known
 	// are those of the look before.
 	taken, known map[string]*rtnl.PortFlags
@@ -112,6 +110,7 @@ func (r *restorer) once(ctx context.Context) {
 	for _, rec := range records {
 		r.report("port of "+rec.Key.String(), r.port(ctx, rec))
 	}
+	r.turn()
 }
 
 // wanted is what the records say of the ports, under the guard's lock.

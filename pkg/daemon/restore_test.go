@@ -18,8 +18,8 @@ import (
 
 func (r *reconciled) newRestorer() *restorer {
 	return &restorer{
-		store: r.store, guard: r.teardown.Guard, links: r.Handle, log: slog.New(slog.DiscardHandler), count: func(string) {},
-		report: (&reports{log: slog.New(slog.DiscardHandler)}).report, changed: make(chan struct{}, 1),
+		store: r.store, guard: r.teardown.Guard, links: r.Handle, count: func(string) {},
+		reports: reports{log: slog.New(slog.DiscardHandler)}, changed: make(chan struct{}, 1),
 	}
 }
 
