@@ -18,10 +18,10 @@ import (
 // restorer puts back what holds the ports, after somebody has flushed, deleted
 // or detached it: the guard's table, and each port's place in its bridge.
 type restorer struct {
-	store  *attachment.Store
-	guard  *guard.Guard
-	links  *rtnl.Handle
-	count  func(event string)
+	store *attachment.Store
+	guard *guard.Guard
+	links *rtnl.Handle
+	count func(event string)
 	reports
 	// taken are the ports' flags as this kernel took them, by host end; known
 	// are those of the look before.
