@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/podlan/podlan/pkg/statefile"
@@ -89,6 +90,26 @@ func (s *Store) Lock(ctx context.Context, key Key) (*statefile.Lock, error) {
 // TryLock is Lock without waiting; statefile.ErrLocked if a verb is under way.
 func (s *Store) TryLock(key Key) (*statefile.Lock, error) {
 	return statefile.TryAcquire(s.locks, "attachment-"+key.Hash())
+}
+
+// TryTake locks the attachment, unless a verb is at work on it
+// (statefile.ErrLocked), and returns its record; fs.ErrNotExist if it has none,
+// any more.
+func (s *Store) TryTake(key Key) (*statefile.Lock, Record, error) {
+	lock, err := s.TryLock(key)
+	if err != nil {
+		return nil, Record{}, err
+	}
+	rec, err := s.Get(key)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		lock.Retire() // it was made for nothing
+		return nil, Record{}, err
+	case err != nil:
+		lock.Release()
+		return nil, Record{}, err
+	}
+	return lock, rec, nil
 }
 
 // LockBridge takes the lock under which a bridge is made or let go.

@@ -90,17 +90,16 @@ func (f *follower) follow(ctx context.Context, key leaseapi.Key) error {
 	if lease, ok := f.leases.Get(key); err == nil && ok && inLine(seen, lease) {
 		return nil // a lock would be in the way of verbs
 	}
-	lock, err := f.store.TryLock(key)
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	rec, err := f.store.Get(key)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && (rec.State != attachment.Ready || rec.IPAM != netconf.TypeDHCP) {
+	lock, rec, err := f.store.TryTake(key)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
+	}
+	defer lock.Release()
+	if rec.State != attachment.Ready || rec.IPAM != netconf.TypeDHCP {
+		return nil
 	}
 	lease, ok := f.leases.Get(key)
 	if !ok {

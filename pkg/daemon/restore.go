@@ -113,14 +113,22 @@ func (r *restorer) once(ctx context.Context) {
 	r.turn()
 }
 
-// wanted is what the records say of the ports, under the guard's lock.
+// wanted is what the records say of the ports, under the guard's lock, but for
+// those on which a verb is at work: a DEL takes the elements away before the
+// record, and what it took shall not come again. What an ADD has put stays by its
+// note.
 func (r *restorer) wanted() ([]guard.Port, error) {
 	records, err := r.store.All()
 	if err != nil {
 		return nil, err // an attachment whose record is not known would be cut off
 	}
 	var ports []guard.Port
-	for _, rec := range records {
+	for _, seen := range records {
+		lock, rec, err := r.store.TryTake(seen.Key)
+		if err != nil {
+			continue
+		}
+		lock.Release()
 		port := rec.GuardPort()
 		switch {
 		case !rec.Guard || rec.Closed != "" && !rec.DHCP:
@@ -139,20 +147,16 @@ func (r *restorer) port(ctx context.Context, seen attachment.Record) error {
 	if seen.State != attachment.Ready || r.stands(seen) {
 		return nil
 	}
-	lock, err := r.store.TryLock(seen.Key)
-	if errors.Is(err, statefile.ErrLocked) {
+	lock, rec, err := r.store.TryTake(seen.Key)
+	if errors.Is(err, statefile.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer lock.Release()
-	rec, err := r.store.Get(seen.Key)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && rec.Closed != "" && !rec.DHCP {
+	if rec.Closed != "" && !rec.DHCP {
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	link, err := r.links.Link(rec.HostEnd)
 	if errors.Is(err, rtnl.ErrNotFound) {

@@ -81,16 +81,16 @@ func (r *reconciler) restore(ctx context.Context, p *pass, rec attachment.Record
 	if rec.Lease == nil || len(rec.Addrs) != 1 {
 		return nil // an older podlan-bridge's
 	}
-	lock, err := r.store.TryLock(rec.Key)
-	if errors.Is(err, statefile.ErrLocked) {
+	lock, rec, err := r.store.TryTake(rec.Key)
+	if errors.Is(err, statefile.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
 	defer lock.Release()
-	if rec, err = r.store.Get(rec.Key); err != nil || rec.State != attachment.Ready {
-		return err
+	if rec.State != attachment.Ready {
+		return nil
 	}
 	if owner, taken := p.owner[clientOf(rec.Lease.MAC, rec.Lease.ClientID)]; taken {
 		return r.follower.close(ctx, rec, "another sandbox of the Pod has its lease: "+owner.ContainerID)

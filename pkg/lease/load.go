@@ -61,8 +61,8 @@ func (k *Keeper) load() error {
 	for _, s := range all {
 		k.adopt(s, k.cfg.Now())
 	}
-	if err := k.journal.compact(); err != nil {
-		return err
+	if err := k.journal.compact(); err != nil { // on a read-only disk: nothing will be added either
+		k.cfg.Log.Error("what was asked for stays noted", "error", err)
 	}
 	if n := len(k.leases); n > 0 {
 		k.cfg.Log.Info("leases taken up again, without a packet", "leases", n)
