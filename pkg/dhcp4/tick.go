@@ -4,15 +4,16 @@ import "time"
 
 // Times of RFC 2131, and our own patience.
 const (
-	firstWait   = 4 * time.Second  // §4.1: before the first retransmission
-	longestWait = 64 * time.Second // §4.1
-	waitJitter  = time.Second      // §4.1: plus or minus
-	minRetry    = time.Minute      // §4.4.5: at least, in RENEWING and REBINDING
-	maxRequests = 3                // REQUESTs before an offer is given up
-	rapidTries  = 4                // DISCOVERs in half a minute, of one transaction
-	verifyTries = 3                // after Verify: asked again soon
-	nakAtOnce   = 2                // NAKs that are followed by DISCOVER at once
-	answerTime  = 10 * time.Second // servers that probe the address take up to 3 s
+	firstWait    = 4 * time.Second  // §4.1: before the first retransmission
+	longestWait  = 64 * time.Second // §4.1
+	waitJitter   = time.Second      // §4.1: plus or minus
+	minRetry     = time.Minute      // §4.4.5: at least, in RENEWING and REBINDING
+	maxRequests  = 3                // REQUESTs before an offer is given up
+	rapidTries   = 4                // DISCOVERs in half a minute, of one transaction
+	verifyTries  = 3                // after Verify: asked again soon
+	firstNAKWait = 500 * time.Millisecond
+	nakAtOnce    = 2                // NAKs that are followed by DISCOVER at once
+	answerTime   = 10 * time.Second // servers that probe the address take up to 3 s
 )
 
 // Tick does what is due at or before now: sends again, renews, rebinds, finds
@@ -125,7 +126,7 @@ func (c *Client) lose(now time.Duration, reason string) Output {
 	c.naks++
 	if c.naks > nakAtOnce {
 		c.state, c.try = Init, 0
-		c.deadline = now + c.backoff(c.naks-nakAtOnce-1)
+		c.deadline = now + c.nakPause(c.naks-nakAtOnce-1)
 		return out
 	}
 	out.Send = c.discover(now).Send
@@ -137,6 +138,13 @@ func (c *Client) newXID() {
 	for old := c.xid; c.xid == old || c.xid == 0; {
 		c.xid = c.rng.Uint32()
 	}
+}
+
+// nakPause is 0.5, 1, 2 and so on to 64 s, each less up to a third of it: clients
+// that were offered one address ask in step, and would be refused in step again.
+func (c *Client) nakPause(try int) time.Duration {
+	wait := min(longestWait, firstNAKWait<<min(try, 8))
+	return wait - time.Duration(c.rng.Int64N(int64(wait/3)))
 }
 
 // backoff is 4, 8, 16, 32, 64 s, each give or take 1 s (RFC 2131 §4.1).

@@ -10,7 +10,7 @@ const (
 	// after a boot say, shall not wait for the rate. The window bounds already how
 	// many exchanges are in flight, and follows what the server answers; the rate
 	// is for what goes on for long.
-	packetBurst = 2 * packetRate
+	packetBurst = 3 * packetRate
 	// releaseRate is lower, and so is its burst: nobody answers a RELEASE, so
 	// nothing tells that they come too fast.
 	releaseRate  = 150

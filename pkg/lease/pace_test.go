@@ -12,7 +12,7 @@ import (
 // two seconds.
 func (n *node) wantPace() {
 	n.Helper()
-	n.wantAtMost(500 + 1000)
+	n.wantAtMost(500 + 1500)
 }
 
 // wantAtMost checks how many packets any second has seen, of DHCP and of ARP.
@@ -76,7 +76,7 @@ func TestThousandClients(t *testing.T) {
 		began := time.Now()
 		n.wantAll(n.crowd(0, 1000))
 		// 1,000 clients, 32 at once, twice 10 ms each are 0.6 s; but 2,000
-		// packets are more than a burst and a second's.
+		// packets are more than a burst.
 		if took := time.Since(began); took > 2100*time.Millisecond {
 			n.Errorf("1000 ADDs took %s", took)
 		}
