@@ -51,6 +51,12 @@ func (l load) isNot(value ...byte) match {
 	return match{l.into(first), &expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: value}}
 }
 
+// neither: one byte that is none of the two. The kernel does these comparisons
+// without a call, unlike those of ranges and sets.
+func (l load) neither(a, b byte) match {
+	return append(l.isNot(a), &expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: []byte{b}})
+}
+
 // within compares as bytes in network order.
 func (l load) within(from, to []byte) match {
 	return match{

@@ -11,7 +11,7 @@ import (
 // version is the ruleset's; it is part of the name of the set of ports, so that
 // a table of another version is noticed for nothing. Raise it with every change
 // of sets or rules.
-const version = "2"
+const version = "3"
 
 // The sets. Keys begin with a port's name; setPorts has a note with each.
 const (
@@ -58,6 +58,7 @@ const (
 	chainIP6         = "ip6_from_pod"
 	chainUDP4        = "udp4_from_pod"
 	chainUDP6        = "udp6_from_pod"
+	chainPlainUDP4   = "plain_udp4_from_pod"
 	chainICMP6       = "icmp6_from_pod"
 	chainIGMP        = "igmp_from_pod"
 	chainMulticast4  = "local_multicast4"

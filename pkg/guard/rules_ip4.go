@@ -22,11 +22,10 @@ func ip4() rules {
 	icmpType := transport(0, 1)
 	checks := rules{
 		// Before the address, so that a Pod's DISCOVER counts as DHCP.
-		rule(carries(unix.IPPROTO_UDP), call(chainUDP4)),
+		rule(carries(unix.IPPROTO_UDP), jump(chainUDP4)),
 		rule(network(12, 4).notIn(setIP4), call(chainForeignIP4)),
 		rule(multicast4(), jump(chainMulticast4)),
 		rule(carries(unix.IPPROTO_TCP), accept()),
-		rule(carries(unix.IPPROTO_UDP), accept()),
 		rule(carries(unix.IPPROTO_ICMP), icmpType.is(5), drop(dropControl)), // redirect
 		rule(carries(unix.IPPROTO_ICMP), icmpType.is(9), drop(dropControl)), // router advertisement, RFC 1256
 		rule(carries(unix.IPPROTO_IGMP), jump(chainIGMP)),
@@ -84,19 +83,34 @@ func localMulticast4() rules {
 	return append(all, rule(drop(dropControl)))
 }
 
-// udp4 looks at DHCP and RIP (RFC 1058: port 520 of everybody) and comes back
-// for what is neither.
+// udp4 looks at DHCP and RIP (RFC 1058: port 520 of everybody). Its first two
+// rules pass by what is neither, in the cheapest way: sent from a port above 255
+// to one above 255 and not from 512 to 767, or to one below 256.
 func udp4() rules {
 	const in = expr.MetaKeyIIFNAME
 	from, to := transport(0, 2), transport(2, 2)
+	fromHigh, toHigh, toLow := transport(0, 1), transport(2, 1), transport(3, 1)
 	server, client := []byte{0, 67}, []byte{0, 68}
-	return append(rules{
+	return rules{
+		rule(fromHigh.isNot(0), toHigh.neither(0, 2), jump(chainPlainUDP4)),
+		rule(fromHigh.isNot(0), toHigh.is(0), toLow.neither(67, 68), jump(chainPlainUDP4)),
 		rule(transport(0, 4).is(0, 68, 0, 67), portIn(in, setDHCP), jump(chainDHCP)),
-		rule(from.is(server...), to.within(server, client), portIn(in, setServer), back()),
+		rule(from.is(server...), to.within(server, client), portIn(in, setServer), jump(chainPlainUDP4)),
 		rule(from.within(server, client), drop(dropDHCP)),
 		rule(to.within(server, client), drop(dropDHCP)),
-		rule(to.is(2, 8), portIn(in, setRouting), back()),
-	}, rule(to.is(2, 8), drop(dropControl)))
+		rule(to.is(2, 8), portIn(in, setRouting), jump(chainPlainUDP4)),
+		rule(to.is(2, 8), drop(dropControl)),
+		rule(jump(chainPlainUDP4)), // fragments without ports too
+	}
+}
+
+// plainUDP4 is what any Pod may send, as far as its address and the group allow.
+func plainUDP4() rules {
+	return rules{
+		rule(network(12, 4).notIn(setIP4), call(chainForeignIP4)),
+		rule(multicast4(), jump(chainMulticast4)),
+		rule(accept()),
+	}
 }
 
 // dhcp is the opening for a Pod's own client (RFC 2131 §2): its requests, whole
