@@ -8,9 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
-
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/pod"
@@ -126,13 +123,7 @@ func (c *carriers) read(name string) (now carrier, up bool, err error) {
 	}
 	now.index = link.Attrs().Index
 	now.changes, err = c.links.CarrierChanges(now.index)
-	return now, hasCarrier(link), err
-}
-
-// hasCarrier: a link that is set down has none.
-func hasCarrier(link netlink.Link) bool {
-	const both = unix.IFF_UP | unix.IFF_LOWER_UP
-	return link.Attrs().RawFlags&both == both
+	return now, rtnl.HasCarrier(link), err
 }
 
 // uplinkOf is the record's way to the LAN, found where the conf names none.

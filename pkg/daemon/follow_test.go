@@ -8,6 +8,7 @@ import (
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/statefile"
 )
 
@@ -139,8 +140,8 @@ func TestAPortWithItsOwnDHCPClientStaysUpForDHCPAlone(t *testing.T) {
 	must(t, r.follower.follow(t.Context(), rec.Key))
 	ports, err := r.teardown.Guard.Ports(t.Context())
 	must(t, err)
-	if len(ports) != 1 || !ports[0].DHCPClient || len(ports[0].Addrs) != 0 || !hasCarrier(r.Must(t, rec.HostEnd)) {
-		t.Errorf("guard %+v, carrier %t", ports, hasCarrier(r.Must(t, rec.HostEnd)))
+	if len(ports) != 1 || !ports[0].DHCPClient || len(ports[0].Addrs) != 0 || !rtnl.HasCarrier(r.Must(t, rec.HostEnd)) {
+		t.Errorf("guard %+v, carrier %t", ports, rtnl.HasCarrier(r.Must(t, rec.HostEnd)))
 	}
 }
 

@@ -51,7 +51,7 @@ func (r *reconciled) holds(t *testing.T, rec attachment.Record) bool {
 		return false
 	}
 	port, err := r.Port(link.Attrs().Index)
-	return err == nil && port.Bridge == bridge.Attrs().Index && port.Flags.Locked && !port.Flags.Learning && hasCarrier(link) &&
+	return err == nil && port.Bridge == bridge.Attrs().Index && port.Flags.Locked && !port.Flags.Learning && rtnl.HasCarrier(link) &&
 		r.teardown.Guard.Check(t.Context(), rec.GuardPort()) == nil
 }
 
@@ -77,7 +77,7 @@ func TestWhatHoldsAPortIsPutBack(t *testing.T) {
 		"the bridge is deleted and made anew": func(t *testing.T, r *reconciled, rec attachment.Record) {
 			t.Helper()
 			must(t, r.Delete(rec.Bridge))
-			await(t, "the port is down while there is no bridge", func() bool { return !hasCarrier(r.Must(t, rec.HostEnd)) })
+			await(t, "the port is down while there is no bridge", func() bool { return !rtnl.HasCarrier(r.Must(t, rec.HostEnd)) })
 			r.Bridge(t, rec.Bridge)
 		},
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/podlan/podlan/pkg/lease"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/pod"
+	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
@@ -171,7 +172,7 @@ func (r *reconciled) closed(t *testing.T, rec attachment.Record) bool {
 	t.Helper()
 	now, err := r.store.Get(rec.Key)
 	must(t, err)
-	down := !hasCarrier(r.Must(t, rec.HostEnd))
+	down := !rtnl.HasCarrier(r.Must(t, rec.HostEnd))
 	unguarded := r.teardown.Guard.Check(t.Context(), rec.GuardPort()) != nil
 	if down != unguarded || down != (now.Closed != "") {
 		t.Errorf("half closed: link down %t, guard closed %t, reason %q", down, unguarded, now.Closed)

@@ -130,3 +130,9 @@ func typed(err error) error {
 	}
 	return err
 }
+
+// HasCarrier tells whether the link has carrier. One that is set down has none.
+func HasCarrier(link netlink.Link) bool {
+	const both = unix.IFF_UP | unix.IFF_LOWER_UP
+	return link.Attrs().RawFlags&both == both
+}

@@ -1,8 +1,6 @@
 package wire
 
 import (
-	"golang.org/x/sys/unix"
-
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -19,6 +17,5 @@ func LinkState(name string) (present, carrier bool) {
 	if err != nil {
 		return false, false
 	}
-	const both = unix.IFF_UP | unix.IFF_LOWER_UP
-	return true, link.Attrs().RawFlags&both == both
+	return true, rtnl.HasCarrier(link)
 }
