@@ -114,6 +114,11 @@ type Request struct {
 	Uplink    string    `json:"uplink,omitempty"`
 	// Bridge is the segment's bridge, if it has one.
 	Bridge string `json:"bridge,omitempty"`
+	// VLAN is the segment's VID, 1 to 4094, where Uplink carries several and
+	// Bridge tells them apart; 0: neither does. Frames bear it as their tag, but
+	// for those on an Uplink that carries it Untagged.
+	VLAN     uint16 `json:"vlan,omitempty"`
+	Untagged bool   `json:"untagged,omitempty"`
 	// Netns is the path of the Pod's network namespace.
 	Netns string `json:"netns,omitempty"`
 	// Confirm says how the lease leaves the state pending.
@@ -189,6 +194,7 @@ type Lease struct {
 	Transport Transport `json:"transport"`
 	Uplink    string    `json:"uplink,omitempty"`
 	Bridge    string    `json:"bridge,omitempty"`
+	VLAN      uint16    `json:"vlan,omitempty"`
 	WhenLost  WhenLost  `json:"whenLost,omitempty"`
 
 	// Address is the leased address with the network's prefix length.
@@ -234,6 +240,7 @@ type Status struct {
 type Segment struct {
 	Uplink string `json:"uplink,omitempty"`
 	Bridge string `json:"bridge,omitempty"`
+	VLAN   uint16 `json:"vlan,omitempty"`
 	// Present, Carrier: whether the uplink exists and has a link.
 	Present bool `json:"present"`
 	Carrier bool `json:"carrier"`

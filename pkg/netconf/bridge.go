@@ -43,6 +43,7 @@ type Bridge struct {
 	PortIsolation bool
 	// Guard is what the port is held to.
 	Guard Guard
+	VLANs
 
 	// IPAM is the delegate's type; empty for layer 2 only.
 	IPAM string

@@ -23,6 +23,7 @@ func (d *DHCP) LeaseRequest(of Interface, port Handover) leaseapi.Request {
 		MAC:       port.MAC,
 		Transport: leaseapi.Transport(port.From),
 		Uplink:    port.Uplink, Bridge: port.Bridge, Netns: of.Netns,
+		VLAN: port.VLAN, Untagged: port.Untagged,
 		Confirm:          leaseapi.ByRecord,
 		BudgetMS:         port.BudgetMS,
 		ParameterRequest: d.ParameterRequest,
