@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/podlan/podlan/pkg/statefile"
@@ -69,15 +70,20 @@ func (a apt) update(ctx context.Context) error {
 
 // closure returns "name=version" of the package and of what it needs and the
 // machine lacks. Without libraries that are installed: they fit the machine's
-// loader, newer ones need not.
-func (a apt) closure(ctx context.Context, pkg string) ([]string, error) {
-	out, err := a.get(ctx, a.dir, "install", "-s", "--reinstall", "--no-install-recommends", pkg)
+// loader, newer ones need not. Data (only) is wanted though it be installed: the
+// machine's own is not ours to read, and may be of another version.
+func (a apt) closure(ctx context.Context, r recipe) ([]string, error) {
+	args := []string{"install", "-s", "--reinstall", "--no-install-recommends", r.pkg}
+	if r.only != "" {
+		args = append([]string{"-o", "Dir::State::status=/dev/null"}, args...)
+	}
+	out, err := a.get(ctx, a.dir, args...)
 	if err != nil {
 		return nil, err
 	}
-	want := parseInst(out)
+	want := slices.DeleteFunc(parseInst(out), func(name string) bool { return !strings.HasPrefix(name, r.only) })
 	if len(want) == 0 {
-		return nil, fmt.Errorf("apt-get names no package to fetch for %s", pkg)
+		return nil, fmt.Errorf("apt-get names no package to fetch for %s", r.pkg)
 	}
 	return want, nil
 }
@@ -100,17 +106,17 @@ func parseInst(out []byte) []string {
 
 // download fetches the package and its closure into a folder: with the lists at
 // hand, else with fresh ones.
-func (a apt) download(ctx context.Context, pkg, into string) error {
+func (a apt) download(ctx context.Context, r recipe, into string) error {
 	lock, err := statefile.Acquire(ctx, a.dir, "lock")
 	if err != nil {
 		return fmt.Errorf("wait for another apt-get of ours: %w", err)
 	}
 	defer lock.Release()
-	if a.tryDownload(ctx, pkg, into) == nil {
+	if a.tryDownload(ctx, r, into) == nil {
 		return nil
 	}
 	updateErr := a.update(ctx)
-	if err := a.tryDownload(ctx, pkg, into); err != nil {
+	if err := a.tryDownload(ctx, r, into); err != nil {
 		if updateErr != nil {
 			return fmt.Errorf("%w (before that: %w)", err, updateErr)
 		}
@@ -119,8 +125,8 @@ func (a apt) download(ctx context.Context, pkg, into string) error {
 	return nil
 }
 
-func (a apt) tryDownload(ctx context.Context, pkg, into string) error {
-	want, err := a.closure(ctx, pkg)
+func (a apt) tryDownload(ctx context.Context, r recipe, into string) error {
+	want, err := a.closure(ctx, r)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,8 @@ func (t Tool) Command(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // Find returns the named program: dnsmasq, kea-dhcp4, perfdhcp, dhcpd, udhcpd,
-// iptables, nft, tcpdump or conntrack. What the cache lacks is fetched with
+// iptables, nft, tcpdump, conntrack, busybox or qemu; or linux, a kernel image,
+// whose modules are in the same root. What the cache lacks is fetched with
 // apt-get, once, however many processes ask at the same time.
 func Find(ctx context.Context, name string) (Tool, error) {
 	r, ok := recipes()[name]
@@ -60,10 +61,10 @@ func Find(ctx context.Context, name string) (Tool, error) {
 	}
 	defer lock.Release()
 	root := filepath.Join(dir, r.pkg+"-root")
-	if tool := r.tool(name, root); complete(root) && usable(tool) == nil {
+	if tool := r.tool(name, root); complete(root) && r.usable(tool) == nil {
 		return tool, nil
 	}
-	if err := fetch(ctx, dir, r.pkg, root); err != nil {
+	if err := fetch(ctx, dir, r, root); err != nil {
 		// The machine's own is the second choice: AppArmor may forbid it the
 		// folders of tests, which it does not do to a copy elsewhere.
 		if path, lookErr := lookPath(name); lookErr == nil {
@@ -72,7 +73,7 @@ func Find(ctx context.Context, name string) (Tool, error) {
 		return Tool{}, unavailable(name, r.pkg, dir, err)
 	}
 	tool := r.tool(name, root)
-	if err := usable(tool); err != nil {
+	if err := r.usable(tool); err != nil {
 		return Tool{}, unavailable(name, r.pkg, dir, err)
 	}
 	return tool, nil

@@ -16,12 +16,12 @@ func complete(root string) bool {
 }
 
 // fetch fills root, which exists afterwards as a whole or not at all.
-func fetch(ctx context.Context, dir, pkg, root string) error {
+func fetch(ctx context.Context, dir string, r recipe, root string) error {
 	a, err := newAPT(dir)
 	if err != nil {
 		return err
 	}
-	work, err := os.MkdirTemp(dir, pkg+"-*.tmp")
+	work, err := os.MkdirTemp(dir, r.pkg+"-*.tmp")
 	if err != nil {
 		return fmt.Errorf("folder to unpack in: %w", err)
 	}
@@ -32,7 +32,7 @@ func fetch(ctx context.Context, dir, pkg, root string) error {
 			return fmt.Errorf("folder to unpack in: %w", err)
 		}
 	}
-	if err := a.download(ctx, pkg, debs); err != nil {
+	if err := a.download(ctx, r, debs); err != nil {
 		return err
 	}
 	if err := unpack(ctx, debs, fresh); err != nil {

@@ -10,7 +10,10 @@ import (
 // recipe says where a program is to be found.
 type recipe struct {
 	pkg  string // Debian package
-	path string // within its root
+	path string // within its root; may be a pattern
+	// only names packages by how they begin, where a package is data and what it
+	// depends on is not wanted.
+	only string
 	// env returns what this program needs beyond its libraries.
 	env func(root string) []string
 }
@@ -26,11 +29,18 @@ func recipes() map[string]recipe {
 		"nft":       {pkg: "nftables", path: "usr/sbin/nft"},
 		"tcpdump":   {pkg: "tcpdump", path: "usr/bin/tcpdump"},
 		"conntrack": {pkg: "conntrack", path: "usr/sbin/conntrack"},
+		// What integration/vm boots.
+		"busybox": {pkg: "busybox-static", path: "bin/busybox"},
+		"qemu":    {pkg: "qemu-system-x86", path: "usr/bin/qemu-system-x86_64"},
+		"linux":   {pkg: "linux-image-amd64", path: "boot/vmlinuz-*", only: "linux-image-"},
 	}
 }
 
 func (r recipe) tool(name, root string) Tool {
 	t := Tool{Path: filepath.Join(root, r.path), Root: root}
+	if found, _ := filepath.Glob(t.Path); len(found) > 0 {
+		t.Path = found[len(found)-1]
+	}
 	if linked := filepath.Join(root, binDir, name); exists(linked) {
 		t.Path = linked
 	}

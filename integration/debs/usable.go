@@ -9,6 +9,15 @@ import (
 	"path/filepath"
 )
 
+// usable tells whether the tool is there as a whole.
+func (r recipe) usable(t Tool) error {
+	if r.only != "" {
+		_, err := os.Stat(t.Path)
+		return err
+	}
+	return usable(t)
+}
+
 // usable tells whether the program and every library it names are there. A
 // cache may come from another machine, or the machine may have lost a library
 // since.
