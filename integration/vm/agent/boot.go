@@ -126,5 +126,8 @@ func loadModules() error {
 	if out, err := cmd.CombinedOutput(); err != nil && !bytes.Contains(out, []byte("not found")) {
 		return fmt.Errorf("modprobe: %w: %s", err, out)
 	}
+	if out, err := exec.Command(os.Getenv(ParamBusybox), "ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		return fmt.Errorf("set lo up: %w: %s", err, out)
+	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 func cmdline(im image, self string) string {
 	return strings.Join([]string{
 		"console=ttyS0 quiet panic=-1 oops=panic mitigations=off",
+		"dummy.numdummies=0 bonding.max_bonds=0", // links only where somebody makes them
 		agent.ParamAgent + "=" + self,
 		agent.ParamBusybox + "=" + im.busybox,
 		agent.ParamModules + "=" + im.modules,
