@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -96,6 +97,8 @@ type bridgeSpec struct {
 	snooping     bool
 	stp          bool
 	forwardDelay time.Duration
+	filtering    bool   // tells VLANs apart; ports are in VLAN 1, untagged
+	protocol     uint16 // of its VLANs' tags, 802.1Q if 0
 }
 
 // addBridge makes a bridge and sets it up.
@@ -106,7 +109,11 @@ func (n *Netns) addBridge(s bridgeSpec) error {
 	}
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU, attrs.HardwareAddr = s.name, s.mtu, s.mac
-	if err := h.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &s.snooping}); err != nil {
+	bridge := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &s.snooping}
+	if s.filtering {
+		bridge.VlanFiltering = &s.filtering
+	}
+	if err := h.LinkAdd(bridge); err != nil {
 		return fmt.Errorf("bridge %s in %s: %w", s.name, n.name, err)
 	}
 	if s.stp {
@@ -114,12 +121,30 @@ func (n *Netns) addBridge(s bridgeSpec) error {
 			return err
 		}
 	}
+	if s.protocol != 0 {
+		err := n.setBridge(s.name, func(data *nl.RtAttr) {
+			data.AddRtAttr(nl.IFLA_BR_VLAN_PROTOCOL, binary.BigEndian.AppendUint16(nil, s.protocol))
+		})
+		if err != nil {
+			return err
+		}
+	}
 	return n.linkUp(s.name)
 }
 
-// setSTP turns the kernel's spanning tree on. By netlink: sysfs shows the
-// namespace that mounted it, not this one.
+// setSTP turns the kernel's spanning tree on.
 func (n *Netns) setSTP(bridge string, forwardDelay time.Duration) error {
+	return n.setBridge(bridge, func(data *nl.RtAttr) {
+		data.AddRtAttr(nl.IFLA_BR_STP_STATE, nl.Uint32Attr(1))
+		if forwardDelay > 0 { // in hundredths of a second
+			data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(uint32(forwardDelay/(10*time.Millisecond))))
+		}
+	})
+}
+
+// setBridge changes attributes that netlink.Bridge lacks. Not by sysfs, which
+// shows the namespace that mounted it and not this one.
+func (n *Netns) setBridge(bridge string, change func(data *nl.RtAttr)) error {
 	return n.withLink(bridge, func(_ *netlink.Handle, link netlink.Link) error {
 		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
 		msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
@@ -127,11 +152,7 @@ func (n *Netns) setSTP(bridge string, forwardDelay time.Duration) error {
 		req.AddData(msg)
 		info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 		info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
-		data := info.AddRtAttr(nl.IFLA_INFO_DATA, nil)
-		data.AddRtAttr(nl.IFLA_BR_STP_STATE, nl.Uint32Attr(1))
-		if forwardDelay > 0 { // in hundredths of a second
-			data.AddRtAttr(nl.IFLA_BR_FORWARD_DELAY, nl.Uint32Attr(uint32(forwardDelay/(10*time.Millisecond))))
-		}
+		change(info.AddRtAttr(nl.IFLA_INFO_DATA, nil))
 		req.AddData(info)
 		return n.Do(func() error {
 			_, err := req.Execute(unix.NETLINK_ROUTE, 0)

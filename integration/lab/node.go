@@ -35,6 +35,10 @@ type NodeOptions struct {
 	STP          bool
 	ForwardDelay time.Duration
 
+	// Filtering has the bridge tell VLANs apart. Its ports and the bridge itself
+	// are in VLAN 1, untagged, as the kernel makes them.
+	Filtering bool
+
 	// Address is the node's on the LAN. Default: the next free one.
 	Address netip.Prefix
 	// NoAddress leaves the node without one.
@@ -104,7 +108,7 @@ func (n *Node) wire(opts NodeOptions) error {
 	n.Iface = opts.Bridge
 	err := n.addBridge(bridgeSpec{
 		name: opts.Bridge, mac: opts.BridgeMAC, mtu: opts.MTU,
-		snooping: true, stp: opts.STP, forwardDelay: opts.ForwardDelay,
+		snooping: true, stp: opts.STP, forwardDelay: opts.ForwardDelay, filtering: opts.Filtering,
 	})
 	if err != nil || n.Uplink == "" {
 		return err

@@ -49,6 +49,12 @@ type Options struct {
 	// address before they offer it, as they do unless told otherwise.
 	ServerPing bool
 
+	// Trunking makes the switch one that tells VLANs apart: by 802.1Q tags, or
+	// with Provider by 802.1ad ones. Every port is in VLAN 1 alone, untagged,
+	// until Host.Access or Host.Trunk says otherwise; what else this file says of
+	// the LAN is about VLAN 1. Lab.VLAN adds others.
+	Trunking, Provider bool
+
 	// Name begins the names of named namespaces. Default: podlan.
 	Name string
 	// Named binds the namespaces to /run/netns/<Name>-<namespace>, for people

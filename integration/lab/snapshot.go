@@ -24,6 +24,11 @@ type Link struct {
 	Addresses   []string // with prefix length, sorted
 	AcceptRA    string   // sysctl, empty where there is no IPv6
 	DisableIPv6 string
+	// Tag is that of a VLAN device, and the link that it is on.
+	Tag string
+	// VLANs is the VLAN table of a port of a bridge that filters, or of such a
+	// bridge itself.
+	VLANs []PortVLAN
 }
 
 // Snapshot is the network state of a namespace.
@@ -62,11 +67,16 @@ func (n *Netns) TakeSnapshot() (Snapshot, error) {
 	for _, l := range links {
 		names[l.Attrs().Index] = l.Attrs().Name
 	}
+	tables, err := vlanTables(h)
+	if err != nil {
+		return s, err
+	}
 	for _, l := range links {
 		link, err := n.linkState(h, l, names)
 		if err != nil {
 			return s, fmt.Errorf("link %s: %w", l.Attrs().Name, err)
 		}
+		link.Tag, link.VLANs = tag(l, names), tables[l.Attrs().Index]
 		s.Links[l.Attrs().Name] = link
 	}
 	if s.Routes, err = routes(h, names); err != nil {

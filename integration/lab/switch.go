@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"sync"
+
+	"github.com/podlan/podlan/integration/lab/ether"
 )
 
 // lanSwitch is a namespace with a bridge that joins everything on the LAN.
@@ -28,7 +30,11 @@ func (l *Lab) newSwitch() (*lanSwitch, error) {
 	if err := ns.SetSysctl("net.ipv6.conf.default.disable_ipv6", "1"); err != nil {
 		return nil, fmt.Errorf("silence the switch: %w", err)
 	}
-	if err := ns.addBridge(bridgeSpec{name: switchBridge, mtu: jumbo}); err != nil {
+	spec := bridgeSpec{name: switchBridge, mtu: jumbo, filtering: l.opts.Trunking || l.opts.Provider}
+	if l.opts.Provider {
+		spec.protocol = ether.Dot1AD
+	}
+	if err := ns.addBridge(spec); err != nil {
 		return nil, err
 	}
 	return &lanSwitch{ns: ns}, nil

@@ -28,8 +28,12 @@ type Frame struct {
 	IfIndex int
 	// Outgoing: sent by the namespace itself. OtherHost: for another MAC.
 	Outgoing, OtherHost bool
-	// VID is the VLAN that the frame was tagged with, 0 if untagged.
-	VID uint16
+	// VID is the VLAN of the outermost tag, which the kernel takes out of a frame
+	// that it hears, 0 if untagged; TPID that tag's ethertype, 0 if there is none.
+	// A priority tag has a TPID and the VID 0. Tags tells those within, too.
+	VID, TPID uint16
+	// PCP is the outermost tag's priority.
+	PCP uint8
 
 	Dst, Src  net.HardwareAddr
 	EtherType uint16
@@ -83,9 +87,10 @@ func (f Frame) DHCP() (*dhcpv4.DHCPv4, bool) {
 func (f Frame) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s > %s", f.Src, f.Dst)
-	if f.VID != 0 {
-		fmt.Fprintf(&b, " vlan %d", f.VID)
+	for _, tag := range f.Tags() {
+		fmt.Fprintf(&b, " %s", tag)
 	}
+	f = f.Inner()
 	if m, ok := f.DHCP(); ok {
 		u, _ := f.UDP()
 		fmt.Fprintf(&b, " %s > %s %s %s", u.Src, u.Dst, m.MessageType(), m.ClientHWAddr)

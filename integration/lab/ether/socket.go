@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"time"
-	"unsafe"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -96,32 +95,13 @@ func assemble(b, oob []byte, from unix.Sockaddr) (Frame, error) {
 		return Frame{}, err
 	}
 	f.At = time.Now()
-	f.VID = tag(oob)
+	f.setTag(oob)
 	if link, ok := from.(*unix.SockaddrLinklayer); ok {
 		f.IfIndex = link.Ifindex
 		f.Outgoing = link.Pkttype == unix.PACKET_OUTGOING
 		f.OtherHost = link.Pkttype == unix.PACKET_OTHERHOST
 	}
 	return f, nil
-}
-
-// tag returns the VID that the kernel took out of the frame.
-func tag(oob []byte) uint16 {
-	msgs, err := unix.ParseSocketControlMessage(oob)
-	if err != nil {
-		return 0
-	}
-	for _, m := range msgs {
-		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA ||
-			len(m.Data) < int(unsafe.Sizeof(unix.TpacketAuxdata{})) {
-			continue
-		}
-		aux := (*unix.TpacketAuxdata)(unsafe.Pointer(&m.Data[0]))
-		if aux.Status&unix.TP_STATUS_VLAN_VALID != 0 {
-			return aux.Vlan_tci & 0xfff
-		}
-	}
-	return 0
 }
 
 // Send puts a whole frame on the wire of the socket's interface.
