@@ -71,7 +71,7 @@ func ParseBridge(stdin []byte, cniArgs string) (*Bridge, error) {
 	}
 	b := readBridge(conf, args)
 	b.readIPAM(conf.object("ipam"))
-	refuseVLANs(conf)
+	b.readVLANs(conf, args)
 	readServiceCIDRs(conf)
 	for _, key := range append(validKeys(), "prevResult", "capabilities", "disableCheck", "disableGC", "loadOnlyInlinedPlugins") {
 		conf.value(key)
@@ -85,6 +85,7 @@ func ParseBridge(stdin []byte, cniArgs string) (*Bridge, error) {
 	if err := b.contradiction(); err != nil {
 		return b, err
 	}
+	b.implyMode()
 	return b, nil
 }
 
@@ -136,21 +137,6 @@ func readFrom(ipam *object) From {
 	return From(ipam.oneOf("dhcpFrom", string(FromAuto), string(FromAuto), string(FromUplink), string(FromPod)))
 }
 
-// refuseVLANs keeps a Pod from getting onto the untagged LAN where a VLAN was
-// asked for.
-func refuseVLANs(conf *object) {
-	const why = "allowed: nothing yet, this release serves untagged segments only"
-	if conf.integer("vlan", 0, 4094) != 0 {
-		conf.fail("vlan", conf.value("vlan"), "allowed: 0, this release serves untagged segments only")
-	}
-	conf.boolean("preserveDefaultVlan") // without VLANs it has nothing to change
-	for _, key := range []string{"vlanTrunk", "vlanMode", "vlanAllowed", "outerVlan"} {
-		if v := conf.value(key); v != nil && string(v) != "[]" {
-			conf.fail(key, v, why)
-		}
-	}
-}
-
 func (b *Bridge) contradiction() error {
 	refuse := func(keys, why string) error { return confError(keys+" contradict each other", why) }
 	switch {
@@ -165,5 +151,5 @@ func (b *Bridge) contradiction() error {
 	case b.IPMasq && b.IPAM == "":
 		return refuse(`"ipMasq" and an absent "ipam"`, "there is no address to translate; allowed: both or neither")
 	}
-	return nil
+	return b.vlanContradiction()
 }

@@ -90,9 +90,6 @@ func bridgeRefusals() map[string]refusal {
 		"a long bridge name":       {conf: minimal + `,"bridge":"sixteen-letters-"}`, code: 7, says: []string{`"bridge"`, "15"}},
 		"a slash in a name":        {conf: minimal + `,"uplink":"a/b"}`, code: 7, says: []string{`"uplink"`, `"a/b"`, "slash"}},
 		"Services with host bits":  {conf: minimal + `,"serviceCIDRs":["10.96.0.1/12"]}`, code: 7, says: []string{`"serviceCIDRs"`, "10.96.0.1/12", "host bits"}},
-		"a VLAN":                   {conf: minimal + `,"vlan":20}`, code: 7, says: []string{`"vlan"`, "20", "untagged"}},
-		"a VLAN out of range":      {conf: minimal + `,"vlan":4095}`, code: 7, says: []string{`"vlan"`, "4095", "4094"}},
-		"a trunk":                  {conf: minimal + `,"vlanTrunk":[{"id":3}]}`, code: 7, says: []string{`"vlanTrunk"`}},
 		"a wrong budget":           {conf: minimal + `,"budget":"30"}`, code: 7, says: []string{`"budget"`, `"30"`, "30s"}},
 		"a budget out of range":    {conf: minimal + `,"budget":"1h"}`, code: 7, says: []string{`"budget"`, `"1h"`, "10m0s"}},
 		"a relative state folder":  {conf: minimal + `,"stateDir":"state"}`, code: 7, says: []string{`"stateDir"`, "absolute"}},
@@ -186,6 +183,9 @@ func FuzzParseBridge(f *testing.F) {
 	for _, c := range bridgeRefusals() {
 		f.Add([]byte(c.conf), c.args)
 	}
+	for _, c := range vlanRefusals() {
+		f.Add([]byte(c.conf), c.args)
+	}
 	f.Fuzz(func(t *testing.T, stdin []byte, args string) {
 		b, err := netconf.ParseBridge(stdin, args)
 		var cniErr *types.Error
@@ -198,6 +198,7 @@ func FuzzParseBridge(f *testing.F) {
 		if len(b.Bridge) > 15 || b.Budget <= 0 || b.MTU < 0 || b.MAC != nil && len(b.MAC) != 6 {
 			t.Fatalf("accepted %+v", b)
 		}
+		checkVLANs(t, b)
 		if !json.Valid(stdin) {
 			t.Fatalf("accepted what is no JSON: %q", stdin)
 		}
