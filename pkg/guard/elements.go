@@ -29,13 +29,13 @@ func (p Port) elements() []element {
 	}
 	els = append(els, p.addrElements()...)
 	for _, set := range p.openings() {
-		els = append(els, element{set: set, key: key(p.Name, nil)})
+		els = append(els, element{set: set, key: key(p.Name)})
 	}
 	if l := p.Rates.arp(); l != (limit{}) {
-		els = append(els, element{set: setARPRate, key: key(p.Name, nil), limit: l})
+		els = append(els, element{set: setARPRate, key: key(p.Name), limit: l})
 	}
 	if l := p.Rates.multicast(); l != (limit{}) {
-		els = append(els, element{set: setMulticastRate, key: key(p.Name, nil), limit: l})
+		els = append(els, element{set: setMulticastRate, key: key(p.Name), limit: l})
 	}
 	return els
 }
@@ -51,11 +51,12 @@ func (p Port) addrElements() []element {
 	}
 	var els []element
 	for _, a := range inOrder(allowed) {
-		set := setIP6
-		if a.Is4() {
-			set = setIP4
+		if !a.Is4() {
+			els = append(els, element{set: setIP6, key: key(p.Name, a.AsSlice())})
+			continue
 		}
-		els = append(els, element{set: set, key: key(p.Name, a.AsSlice())})
+		els = append(els, element{set: setIP4, key: key(p.Name, a.AsSlice())},
+			element{set: setSender4, key: key(p.Name, append(slices.Clone(p.MAC), 0x08, 0x00), a.AsSlice())})
 	}
 	for _, a := range inOrder(p.ExtraAddrs) {
 		if p.VRRP && a.Is4() {
@@ -110,14 +111,15 @@ func without(els, others []element) []element {
 	return slices.DeleteFunc(slices.Clone(els), func(e element) bool { return same[e] })
 }
 
-// key is a link's name and a value, each padded to the kernel's 4-byte
-// registers.
-func key(name string, value []byte) string {
+// key is a link's name and values, each padded to the kernel's 4-byte registers.
+func key(name string, values ...[]byte) string {
 	b := make([]byte, nameSize, nameSize+16)
 	copy(b, name)
-	b = append(b, value...)
-	for len(b)%4 != 0 {
-		b = append(b, 0)
+	for _, v := range values {
+		b = append(b, v...)
+		for len(b)%4 != 0 {
+			b = append(b, 0)
+		}
 	}
 	return string(b)
 }

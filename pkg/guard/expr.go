@@ -51,8 +51,7 @@ func (l load) isNot(value ...byte) match {
 	return match{l.into(first), &expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: value}}
 }
 
-// neither: one byte that is none of the two. The kernel does these comparisons
-// without a call, unlike those of ranges and sets.
+// neither: one byte that is none of the two.
 func (l load) neither(a, b byte) match {
 	return append(l.isNot(a), &expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: []byte{b}})
 }
@@ -84,6 +83,29 @@ func (l load) lookup(set string, invert bool) match {
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: first},
 		l.into(second),
 		&expr.Lookup{SourceRegister: first, SetName: set, Invert: invert},
+	}
+}
+
+// isSender4: the port's name, source MAC with EtherType, and IPv4 source are in
+// the set. One load takes MAC and type: the type stands where a MAC in a set is
+// padded, and is there because isIPv4 would see behind a tag.
+func isSender4() match {
+	return match{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: first},
+		ether(6, 8).into(second),
+		network(12, 4).into(unix.NFT_REG32_06),
+		&expr.Lookup{SourceRegister: first, SetName: setSender4},
+	}
+}
+
+// isMulticast: the frame is for several, as the kernel has told by its
+// destination when it came in; what is for one host is for this or another.
+func isMulticast() match {
+	const thisHost, otherHost = 0, 3 // PACKET_HOST, PACKET_OTHERHOST
+	return match{
+		&expr.Meta{Key: expr.MetaKeyPKTTYPE, Register: first},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: []byte{thisHost}},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: []byte{otherHost}},
 	}
 }
 

@@ -118,6 +118,8 @@ func openedFrames() map[string]opened {
 		"OSPF of IPv6 behind one":    {toRouters6(60, "ff02::5", behind(ospf, word)), routing},
 		"EIGRP":                      {toRouters(88, "224.0.0.10", word), routing},
 		"RIP":                        {toRouters(unix.IPPROTO_UDP, "224.0.0.9", udp(520, 520, nil)), routing},
+		"RIP from a port of its own": {toRouters(unix.IPPROTO_UDP, "224.0.0.9", udp(40000, 520, nil)), routing},
+		"RIP to one router":          {eth(gateway, mac, typeIP4, ip4(own, other, unix.IPPROTO_UDP, 0, udp(40000, 520, nil))), routing},
 		"RIP to everybody":           {broadcastFrom(own, udp(520, 520, nil)), routing},
 		"RIPng":                      {toRouters6(unix.IPPROTO_UDP, "ff02::9", udp(521, 521, nil)), routing},
 		"HSRP":                       {toRouters(unix.IPPROTO_UDP, "224.0.0.2", udp(1985, 1985, nil)), nil},

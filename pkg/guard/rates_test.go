@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/podlan/podlan/pkg/guard"
 )
 
@@ -21,6 +23,8 @@ func TestWhatIsAboveThePortsRateIsDropped(t *testing.T) {
 		"ARP":                      {guard.Rates{ARP: 1}, arp, "arp_rate", 1},
 		"a burst in proportion":    {guard.Rates{ARP: 8}, arp, "arp_rate", 4},
 		"multicast":                {guard.Rates{Multicast: 1}, multicast, "multicast_rate", 1},
+		"multicast of IPv4":        {guard.Rates{Multicast: 1}, legitimate()["mDNS"], "multicast_rate", 1},
+		"broadcast of IPv4":        {guard.Rates{Multicast: 1}, eth(broadcast, mac, typeIP4, ip4(own, anywhere, unix.IPPROTO_UDP, 0, udp(40000, 40000, nil))), "multicast_rate", 1},
 		"ARP is multicast too":     {guard.Rates{ARP: -1, Multicast: 1}, arp, "multicast_rate", 1},
 		"a larger burst":           {guard.Rates{Multicast: 25}, multicast, "multicast_rate", 5},
 		"one host is no storm":     {guard.Rates{ARP: 1, Multicast: 1}, unicast, "multicast_rate", 20},

@@ -11,12 +11,13 @@ import (
 // version is the ruleset's; it is part of the name of the set of ports, so that
 // a table of another version is noticed for nothing. Raise it with every change
 // of sets or rules.
-const version = "3"
+const version = "4"
 
 // The sets. Keys begin with a port's name; setPorts has a note with each.
 const (
 	setPortsPrefix   = "ports_v"
 	setPorts         = setPortsPrefix + version
+	setSender4       = "sender4"
 	setMAC           = "mac"
 	setIP4           = "ip4"
 	setIP6           = "ip6"
@@ -54,7 +55,9 @@ const (
 	chainForeignDHCP = "foreign_dhcp"
 	chainForeignND   = "foreign_nd"
 	chainARP         = "arp_from_pod"
+	chainSender4     = "sender4_from_pod"
 	chainIP4         = "ip4_from_pod"
+	chainOwnIP4      = "own_ip4_from_pod"
 	chainIP6         = "ip6_from_pod"
 	chainUDP4        = "udp4_from_pod"
 	chainUDP6        = "udp6_from_pod"
@@ -102,18 +105,21 @@ func dropped(kind int, name string) rules {
 }
 
 // fromPod is where every frame that enters a bridge passes first, before the
-// bridge learns from it. All but ports of ours leave by its first comparison; a
-// port without elements is closed by its second.
+// bridge learns from it. All but ports of ours leave by its first comparison.
+// What nearly every frame is, IPv4 with the port's MAC and address, takes one
+// look at one set; the others, and a port without elements, are told apart
+// after it.
 func fromPod() rules {
 	const in = expr.MetaKeyIIFNAME
 	etherType := ether(12, 2)
 	return rules{
 		rule(isNoPod(in, rtnl.HostEndPrefix), accept()),
+		rule(isIPv4(), isSender4(), jump(chainSender4)),
 		rule(ether(6, 6).notIn(setMAC), call(chainForeignMAC)),
-		rule(ether(0, 1).masked([]byte{1}, expr.CmpOpEq, []byte{1}), portIn(in, setMulticastRate), drop(dropMulticast)),
+		rule(isMulticast(), portIn(in, setMulticastRate), drop(dropMulticast)),
+		rule(etherType.is(0x86, 0xdd), jump(chainIP6)),
 		rule(etherType.is(0x08, 0x00), jump(chainIP4)),
 		rule(etherType.is(0x08, 0x06), jump(chainARP)),
-		rule(etherType.is(0x86, 0xdd), jump(chainIP6)),
 		// BPDU, LLDP, EAPOL, PPPoE, RARP, and every tag: 802.1Q, priority, QinQ.
 		rule(drop(dropType)),
 	}

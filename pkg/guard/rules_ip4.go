@@ -1,6 +1,8 @@
 package guard
 
 import (
+	"slices"
+
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
@@ -18,12 +20,50 @@ const (
 // multicast4 is 224.0.0.0/24, which no router forwards.
 func multicast4() match { return network(16, 3).is(224, 0, 0) }
 
+// sender4 is IPv4 with the port's MAC and one of its addresses. What it carries
+// nearly always passes in the cheapest way, without a look at another set: TCP,
+// and UDP that is neither DHCP nor RIP, to no group of the segment.
+func sender4() rules {
+	const in = expr.MetaKeyIIFNAME
+	elsewhere := network(16, 1).isNot(224)
+	// Ports are found in well-formed packets only; for TCP, carries sees to that.
+	udp := network(9, 1).is(unix.IPPROTO_UDP)
+	return rules{
+		rule(isMulticast(), portIn(in, setMulticastRate), drop(dropMulticast)),
+		rule(elsewhere, udp, isPlainUDP(), accept()),
+		rule(elsewhere, carries(unix.IPPROTO_TCP), accept()),
+		rule(elsewhere, udp, isPlainLowUDP(), accept()),
+		rule(carries(unix.IPPROTO_UDP), jump(chainUDP4)),
+		rule(jump(chainOwnIP4)),
+	}
+}
+
+// isPlainUDP: sent from a port above 255 to one above 255 and not from 512 to
+// 767, so neither DHCP nor RIP (RFC 1058: port 520 of everybody). The kernel
+// does such comparisons of single bytes without a call, unlike those of ranges
+// and sets.
+func isPlainUDP() match {
+	return append(transport(0, 1).isNot(0), transport(2, 1).neither(0, 2)...)
+}
+
+// isPlainLowUDP: to one below 256, DNS for one, that is not DHCP's.
+func isPlainLowUDP() match {
+	return slices.Concat(transport(0, 1).isNot(0), transport(2, 1).is(0), transport(3, 1).neither(67, 68))
+}
+
 func ip4() rules {
-	icmpType := transport(0, 1)
-	checks := rules{
+	return rules{
 		// Before the address, so that a Pod's DISCOVER counts as DHCP.
 		rule(carries(unix.IPPROTO_UDP), jump(chainUDP4)),
 		rule(network(12, 4).notIn(setIP4), call(chainForeignIP4)),
+		rule(jump(chainOwnIP4)),
+	}
+}
+
+// ownIP4 is IPv4 but UDP, from an address that is allowed.
+func ownIP4() rules {
+	icmpType := transport(0, 1)
+	checks := rules{
 		rule(multicast4(), jump(chainMulticast4)),
 		rule(carries(unix.IPPROTO_TCP), accept()),
 		rule(carries(unix.IPPROTO_ICMP), icmpType.is(5), drop(dropControl)), // redirect
@@ -83,17 +123,14 @@ func localMulticast4() rules {
 	return append(all, rule(drop(dropControl)))
 }
 
-// udp4 looks at DHCP and RIP (RFC 1058: port 520 of everybody). Its first two
-// rules pass by what is neither, in the cheapest way: sent from a port above 255
-// to one above 255 and not from 512 to 767, or to one below 256.
+// udp4 looks at DHCP and RIP.
 func udp4() rules {
 	const in = expr.MetaKeyIIFNAME
 	from, to := transport(0, 2), transport(2, 2)
-	fromHigh, toHigh, toLow := transport(0, 1), transport(2, 1), transport(3, 1)
 	server, client := []byte{0, 67}, []byte{0, 68}
 	return rules{
-		rule(fromHigh.isNot(0), toHigh.neither(0, 2), jump(chainPlainUDP4)),
-		rule(fromHigh.isNot(0), toHigh.is(0), toLow.neither(67, 68), jump(chainPlainUDP4)),
+		rule(isPlainUDP(), jump(chainPlainUDP4)),
+		rule(isPlainLowUDP(), jump(chainPlainUDP4)),
 		rule(transport(0, 4).is(0, 68, 0, 67), portIn(in, setDHCP), jump(chainDHCP)),
 		rule(from.is(server...), to.within(server, client), portIn(in, setServer), jump(chainPlainUDP4)),
 		rule(from.within(server, client), drop(dropDHCP)),
@@ -133,9 +170,11 @@ func dhcp() rules {
 }
 
 // towardsPod: DHCP replies reach only a port that has a client; another's kernel
-// would answer the server with an ICMP error.
+// would answer the server with an ICMP error. The port of UDP comes first, since
+// to compare it costs everything else that a bridge hands on the least.
 func towardsPod() rules {
-	return rules{rule(isPod(expr.MetaKeyOIFNAME, rtnl.HostEndPrefix), isIPv4(), carries(unix.IPPROTO_UDP), transport(2, 2).is(0, 68), jump(chainToPod))}
+	return rules{rule(transport(2, 2).is(0, 68), carries(unix.IPPROTO_UDP), isIPv4(),
+		isPod(expr.MetaKeyOIFNAME, rtnl.HostEndPrefix), jump(chainToPod))}
 }
 
 func dhcpToPod() rules {

@@ -14,8 +14,8 @@ import (
 // A table of the same version is taken for the same rules, so whoever changes
 // sets or rules raises version, and writes the new sum here.
 func TestTheVersionStandsForTheRules(t *testing.T) {
-	const of = "3"
-	const want = "80c9bd2b6b6c2f0d"
+	const of = "4"
+	const want = "7da704a7d45aa3b4"
 	sum := sha256.New()
 	for _, s := range sets() {
 		fmt.Fprintln(sum, s.name, s.key().Name)

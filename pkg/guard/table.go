@@ -40,6 +40,8 @@ func chains() []chain {
 		chain{name: chainMulticast4, rules: localMulticast4()},
 		chain{name: chainPlainUDP4, rules: plainUDP4()},
 		chain{name: chainUDP4, rules: udp4()},
+		chain{name: chainOwnIP4, rules: ownIP4()},
+		chain{name: chainSender4, rules: sender4()},
 		chain{name: chainUDP6, rules: udp6()},
 		chain{name: chainICMP6, rules: icmp6()},
 		chain{name: chainIP4, rules: ip4()},
@@ -65,13 +67,14 @@ func sets() []set {
 	for _, name := range []string{setDHCP, setLayerTwo, setServer, setRA, setVRRP, setRouting, setARPRate, setMulticastRate} {
 		all = append(all, set{name: name})
 	}
-	with := func(name string, value nftables.SetDatatype) set {
-		return set{name: name, values: []nftables.SetDatatype{value}}
+	with := func(name string, values ...nftables.SetDatatype) set {
+		return set{name: name, values: values}
 	}
 	drops := with(setDrops, nftables.TypeMark)
 	drops.counts = true
 	return append(all,
 		with(setPorts, nftables.TypeMark), drops, with(setMAC, nftables.TypeEtherAddr),
+		with(setSender4, nftables.TypeEtherAddr, nftables.TypeIPAddr),
 		with(setIP4, nftables.TypeIPAddr), with(setVirtualIP4, nftables.TypeIPAddr), with(setIP6, nftables.TypeIP6Addr),
 	)
 }

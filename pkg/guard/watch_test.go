@@ -39,7 +39,7 @@ func harms(n *rtnltest.Netns) map[string]func(*nftables.Conn) {
 		"flush chain":   func(c *nftables.Conn) { c.FlushChain(from) },
 		"flush table":   func(c *nftables.Conn) { c.FlushTable(ours()) },
 		"flush set":     func(c *nftables.Conn) { c.FlushSet(&nftables.Set{Table: ours(), Name: "ip4"}) },
-		"flush notes":   func(c *nftables.Conn) { c.FlushSet(&nftables.Set{Table: ours(), Name: "ports_v3"}) },
+		"flush notes":   func(c *nftables.Conn) { c.FlushSet(&nftables.Set{Table: ours(), Name: "ports_v4"}) },
 		"a rule before ours": func(c *nftables.Conn) {
 			c.InsertRule(&nftables.Rule{Table: ours(), Chain: from, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}})
 		},
