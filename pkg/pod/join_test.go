@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/pod"
@@ -174,6 +176,68 @@ func TestVerifyNamesTheFirstDifference(t *testing.T) {
 				t.Errorf("Verify: %v; want one that says %q", err, test.says)
 			}
 		})
+	}
+}
+
+// A port that lost what binds it to its MAC would let pass a forged one as soon
+// as the guard's table is gone too.
+func TestVerifyNamesTheFlagOrEntryThatAPortHasLost(t *testing.T) {
+	bound := rtnl.PortFlags{Locked: true}
+	set := func(change func(*rtnl.PortFlags)) func(*site, netlink.Link) error {
+		return func(s *site, port netlink.Link) error {
+			flags := bound
+			change(&flags)
+			return s.node.SetPortFlags(port.Attrs().Index, flags)
+		}
+	}
+	tests := map[string]func(*site, netlink.Link) error{
+		"learning is true":  set(func(f *rtnl.PortFlags) { f.Learning = true }),
+		"flood is true":     set(func(f *rtnl.PortFlags) { f.Flood = true }),
+		"locked is false":   set(func(f *rtnl.PortFlags) { f.Locked = false }),
+		"isolated is true":  set(func(f *rtnl.PortFlags) { f.Isolated = true }),
+		"hairpin is true":   set(func(f *rtnl.PortFlags) { f.Hairpin = true }),
+		"mcast_router is 2": set(func(f *rtnl.PortFlags) { f.MulticastRouter = 2 }),
+		"lan0 has no static entry for 02:00:00:00:00:77": func(_ *site, port netlink.Link) error {
+			return unlearn(port, "\x02\x00\x00\x00\x00\x77")
+		},
+		"lan0 has no static entry for 02:00:00:00:00:01": func(_ *site, port netlink.Link) error {
+			return unlearn(port, "\x02\x00\x00\x00\x00\x01")
+		},
+	}
+	for says, change := range tests {
+		t.Run(says, func(t *testing.T) {
+			s := newSite(t)
+			flags := pod.PortFlags{ExtraMACs: []net.HardwareAddr{{2, 0, 0, 0, 0, 0x77}}}
+			s.attach(t, config(), flags)
+			want := s.expected(config(), flags)
+			if err := pod.Verify(t.Context(), s.node.Handle, want); err != nil {
+				t.Fatal(err)
+			}
+			port := s.node.Must(t, s.spec.HostEnd)
+			if err := s.node.Do(func() error { return change(s, port) }); err != nil {
+				t.Fatal(err)
+			}
+			err := pod.Verify(t.Context(), s.node.Handle, want)
+			if !hasCode(uint(leaseapi.CodeChanged))(err) || !strings.Contains(err.Error(), says) {
+				t.Errorf("Verify: %v; want one that says %q", err, says)
+			}
+		})
+	}
+}
+
+// unlearn removes a MAC from the table of the port's bridge.
+func unlearn(port netlink.Link, mac string) error {
+	return netlink.NeighDel(&netlink.Neigh{
+		LinkIndex: port.Attrs().Index, Family: unix.AF_BRIDGE, Flags: netlink.NTF_MASTER, HardwareAddr: net.HardwareAddr(mac),
+	})
+}
+
+func TestVerifyTakesAnOrdinaryPortForOne(t *testing.T) {
+	s := newSite(t)
+	flags := pod.PortFlags{Learning: true}
+	s.attach(t, config(), flags)
+	if err := pod.Verify(t.Context(), s.node.Handle, s.expected(config(), flags)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -3,11 +3,13 @@ package pod
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/rtnl"
@@ -63,17 +65,63 @@ func verifyHostEnd(h *rtnl.Handle, want Expected) error {
 	if port.State != rtnl.PortForwarding && !want.Down {
 		return fmt.Errorf("the port's state is %d, not %d (forwarding)", port.State, rtnl.PortForwarding)
 	}
-	return sameFlags(port.Flags, want.Flags)
+	return verifyBound(h, attrs.Index, port.Flags, want)
 }
 
-func sameFlags(have rtnl.PortFlags, want PortFlags) error {
-	switch {
-	case have.Hairpin != want.Hairpin:
-		return fmt.Errorf("hairpin is %t, not %t", have.Hairpin, want.Hairpin)
-	case have.Isolated != want.Isolated:
-		return fmt.Errorf("isolated is %t, not %t", have.Isolated, want.Isolated)
+// verifyBound looks at what bind has set, as far as this kernel takes it.
+func verifyBound(h *rtnl.Handle, index int, have rtnl.PortFlags, want Expected) error {
+	flags := want.Flags.kernel()
+	for _, mac := range want.Flags.entries(want.Spec.MAC) {
+		has, err := h.HasFDB(index, mac)
+		switch {
+		case errors.Is(err, errors.ErrUnsupported):
+			// Before Linux 5.0. An older one has no sticky entries either, and
+			// the port learns instead.
+			flags.Learning, flags.Locked = have.Learning, have.Locked
+		case err != nil:
+			return err
+		case !has:
+			return fmt.Errorf("%s has no static entry for %s on the port", want.Bridge, mac)
+		}
+	}
+	if !have.Locked && !takesLocked() {
+		flags.Locked = false
+	}
+	return sameFlags(have, flags)
+}
+
+func sameFlags(have, want rtnl.PortFlags) error {
+	flags := []struct {
+		name       string
+		have, want bool
+	}{
+		{"hairpin", have.Hairpin, want.Hairpin},
+		{"isolated", have.Isolated, want.Isolated},
+		{"learning", have.Learning, want.Learning},
+		{"flood", have.Flood, want.Flood},
+		{"locked", have.Locked, want.Locked},
+	}
+	for _, f := range flags {
+		if f.have != f.want {
+			return fmt.Errorf("%s is %t, not %t", f.name, f.have, f.want)
+		}
+	}
+	if have.MulticastRouter != want.MulticastRouter {
+		return fmt.Errorf("mcast_router is %d, not %d", have.MulticastRouter, want.MulticastRouter)
 	}
 	return nil
+}
+
+// takesLocked: Linux 5.18 has ports that are locked, whatever somebody may have
+// brought back to an older one. To find out there would take setting the flag.
+func takesLocked() bool {
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return false
+	}
+	var major, minor int
+	_, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &major, &minor)
+	return err == nil && (major > 5 || major == 5 && minor >= 18)
 }
 
 func verifyPodEnd(want Expected) error {
