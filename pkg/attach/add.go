@@ -148,7 +148,7 @@ func (a *add) makeSureOfSegment(ctx context.Context) error {
 	defer lock.Release()
 	a.segment, err = segment.Ensure(ctx, a.links, segment.Spec{
 		Bridge: a.conf.Bridge, Uplink: a.conf.Uplink, MTU: a.conf.MTU, Promisc: a.conf.Promisc,
-	})
+	}, segment.Place{Bridge: a.conf.Bridge, Uplink: a.conf.Uplink})
 	if err != nil {
 		return err
 	}

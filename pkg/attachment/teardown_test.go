@@ -42,7 +42,7 @@ func newNode(t *testing.T) node {
 func (n node) attach(t *testing.T, id, bridge string) attachment.Record {
 	t.Helper()
 	there := rtnltest.New(t)
-	seg, err := segment.Ensure(t.Context(), n.Links, segment.Spec{Bridge: bridge})
+	seg, err := segment.Ensure(t.Context(), n.Links, segment.Spec{Bridge: bridge}, segment.Place{Bridge: bridge})
 	must(t, err)
 	key := attachment.Key{Network: "lan", ContainerID: id, IfName: "eth0"}
 	mac := net.HardwareAddr{2, 0, 0, 0, 0, id[len(id)-1]}
@@ -128,7 +128,7 @@ func TestABridgeThatOthersMadeStays(t *testing.T) {
 func TestTheBridgeGoesWhenItsLastAttachmentsEndAtOnce(t *testing.T) {
 	n := newNode(t)
 	for range 50 {
-		_, err := segment.Ensure(t.Context(), n.Links, segment.Spec{Bridge: "pods0"})
+		_, err := segment.Ensure(t.Context(), n.Links, segment.Spec{Bridge: "pods0"}, segment.Place{Bridge: "pods0"})
 		must(t, err)
 		var all sync.WaitGroup
 		begin := make(chan struct{})

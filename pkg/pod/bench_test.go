@@ -34,7 +34,7 @@ func benchmark(b *testing.B, ports int) {
 		spec.MAC = net.HardwareAddr{2, 0, 0, 0, byte(i >> 8), byte(i)}
 		addr := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
 		step("ensure", func() (err error) {
-			seg, err = segment.Ensure(ctx, node.Handle, segment.Spec{Bridge: "lan0"})
+			seg, err = segment.Ensure(ctx, node.Handle, segment.Spec{Bridge: "lan0"}, segment.Place{Bridge: "lan0"})
 			return err
 		})
 		step("find", func() error { _, err := segment.FindUplink(node.Handle, "lan0", ""); return err })

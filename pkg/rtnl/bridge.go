@@ -1,6 +1,7 @@
 package rtnl
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -54,10 +55,16 @@ type PortFlags struct {
 	MulticastRouter uint8
 }
 
-// BridgeInfo is what decides when a new port of the bridge forwards.
+// BridgeInfo is what decides when a new port of the bridge forwards, and what.
 type BridgeInfo struct {
 	STP          bool
 	ForwardDelay time.Duration
+	// VLANFiltering: the bridge tells VLANs apart.
+	VLANFiltering bool
+	// DefaultPVID is the VLAN that a new port gets untagged; 0: none.
+	DefaultPVID uint16
+	// ServiceVLANs: its VLANs are those of 802.1ad tags (vlan_protocol).
+	ServiceVLANs bool
 }
 
 // CarrierChanges counts how often the link has lost or got its carrier (Linux
@@ -103,7 +110,7 @@ func (h *Handle) PortState(index int) (uint8, error) {
 	return p.State, err
 }
 
-// Bridge returns what decides when a new port of the bridge forwards.
+// Bridge returns what decides when a new port of the bridge forwards, and what.
 func (h *Handle) Bridge(index int) (BridgeInfo, error) {
 	attrs, err := h.attributes(index)
 	if err != nil {
@@ -117,6 +124,10 @@ func (h *Handle) Bridge(index int) (BridgeInfo, error) {
 	return BridgeInfo{
 		STP:          number(data[nl.IFLA_BR_STP_STATE]) != 0,
 		ForwardDelay: time.Duration(number(data[nl.IFLA_BR_FORWARD_DELAY])) * userHZ,
+
+		VLANFiltering: number(data[nl.IFLA_BR_VLAN_FILTERING]) != 0,
+		DefaultPVID:   uint16(number(data[nl.IFLA_BR_VLAN_DEFAULT_PVID])),
+		ServiceVLANs:  bytes.Equal(data[nl.IFLA_BR_VLAN_PROTOCOL], []byte{unix.ETH_P_8021AD >> 8, unix.ETH_P_8021AD & 0xff}),
 	}, nil
 }
 
@@ -154,12 +165,26 @@ func (h *Handle) AddFDB(port int, mac net.HardwareAddr) (sticky bool, err error)
 	return false, nil
 }
 
-// HasFDB tells whether the port has its static entry for mac. ErrUnsupported
-// before Linux 5.0, which answers no question about a single entry.
-func (h *Handle) HasFDB(port int, mac net.HardwareAddr) (bool, error) {
+// HasFDB tells whether the port has its static entry for mac, and if VIDs are
+// given in each of those VLANs too. ErrUnsupported before Linux 5.0, which
+// answers no question about a single entry.
+func (h *Handle) HasFDB(port int, mac net.HardwareAddr, vids ...uint16) (bool, error) {
+	for _, vid := range append([]uint16{0}, vids...) {
+		if has, err := h.hasFDB(port, mac, vid); err != nil || !has {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// hasFDB is about one VLAN's entry; 0 is the one that holds for no VLAN.
+func (h *Handle) hasFDB(port int, mac net.HardwareAddr, vid uint16) (bool, error) {
 	req := h.request(unix.RTM_GETNEIGH, 0)
 	req.AddData(neighbour{index: port, flags: unix.NTF_MASTER})
 	req.AddData(nl.NewRtAttr(unix.NDA_LLADDR, mac))
+	if vid != 0 {
+		req.AddData(nl.NewRtAttr(unix.NDA_VLAN, nl.Uint16Attr(vid)))
+	}
 	answers, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWNEIGH)
 	switch {
 	case errors.Is(err, unix.ENOENT):

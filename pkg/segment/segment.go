@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -30,6 +31,7 @@ type Spec struct {
 	MTU int
 	// Promisc sets the bridge promiscuous, and never takes it back.
 	Promisc bool
+	netconf.VLANs
 }
 
 // Segment is a bridge that is up, as it stands.
@@ -43,6 +45,11 @@ type Segment struct {
 	Uplink string
 	// Made: Podlan made the bridge, now or earlier.
 	Made bool
+	// Filtering: the bridge tells VLANs apart. VLAN is the PVID of the Pod's port
+	// (0: the bridge's default); Untagged: the uplink carries it without a tag.
+	Filtering bool
+	VLAN      uint16
+	Untagged  bool
 }
 
 // defaultMTU is Ethernet's.
@@ -61,11 +68,11 @@ func digest(bridge string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Ensure makes sure of the segment: a bridge that stands is used as it is, one
-// that is missing is made. The caller holds a lock on the bridge's name across
-// processes. Errors: code 7 for what the configuration must change, 102 for a
+// Ensure makes sure of the segment at the place that Resolve has found for spec:
+// what stands is used as it is, what is missing is made. It may be called again.
+// The caller holds the place's locks across processes. Errors: code 7 for what the configuration must change, 102 for a
 // bridge of others that is down.
-func Ensure(ctx context.Context, h *rtnl.Handle, spec Spec) (Segment, error) {
+func Ensure(ctx context.Context, h *rtnl.Handle, spec Spec, _ Place) (Segment, error) {
 	return ensure(ctx, h, spec, (*rtnl.Handle).Wireless)
 }
 

@@ -25,7 +25,9 @@ func newNode(t *testing.T) *rtnltest.Netns {
 
 func mustEnsure(t *testing.T, n *rtnltest.Netns, spec Spec) Segment {
 	t.Helper()
-	seg, err := Ensure(t.Context(), n.Handle, spec)
+	place, err := Resolve(t.Context(), n.Handle, spec)
+	must(t, err)
+	seg, err := Ensure(t.Context(), n.Handle, spec, place)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +214,7 @@ func TestEnsureRefuses(t *testing.T) {
 			if test.prepare != nil {
 				test.prepare(t, n)
 			}
-			_, err := Ensure(t.Context(), n.Handle, test.spec)
+			_, err := Ensure(t.Context(), n.Handle, test.spec, Place{Bridge: test.spec.Bridge, Uplink: test.spec.Uplink})
 			refused(t, err, test.code, test.says)
 		})
 	}
