@@ -1,0 +1,167 @@
+package vlan_test
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+
+	"github.com/podlan/podlan/integration/lab"
+)
+
+// resident is a Pod on a VLAN.
+type resident struct {
+	*lab.Pod
+	vid  uint16
+	conf []byte
+	mac  net.HardwareAddr
+	addr netip.Addr
+	port string
+}
+
+// settle attaches a Pod on the VLAN, with an address of IPAM.
+func (s *site) settle(t *testing.T, name string, vid uint16, ipam object, keys ...object) resident {
+	t.Helper()
+	r := resident{Pod: s.node.Pod(name), vid: vid, conf: network(s.node, ipam, append([]object{s.mode.keys(vid)}, keys...)...)}
+	result := attach(t, s.node, r.conf, r.Pod)
+	r.mac, r.addr, r.port = podMAC(t, result), address(t, result), hostEnd(result)
+	return r
+}
+
+// Every VLAN's server gives the same addresses, so that who answers for one, and
+// what a server holds, tells the VLANs apart.
+func TestAPodHasItsVLANsAddressAndReachesThatVLANAlone(t *testing.T) {
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			s := newSite(t, m)
+			s.node.StartPodland()
+			before := s.node.Snapshot()
+			onTrunk := s.trunk(nil)
+			var all []resident
+			for _, vid := range m.vids() {
+				all = append(all, s.arrives(t, vid))
+			}
+			s.talks(t, onTrunk, all)
+			s.listens(t, all)
+			s.nothingStray(t, onTrunk, all)
+			for _, r := range all {
+				must(t, s.node.Check(t.Context(), r.conf, r.Pod))
+				detach(t, s.node, r.conf, r.Pod)
+				awaitRelease(t, s.server(r.vid), r.mac)
+			}
+			asBefore(t, s.node, before)
+			s.nothingStray(t, onTrunk, all) // RELEASEs among it
+		})
+	}
+}
+
+// arrives attaches a Pod and looks at it from its VLAN.
+func (s *site) arrives(t *testing.T, vid uint16) resident {
+	t.Helper()
+	r := s.settle(t, fmt.Sprintf("pod%d", vid), vid, leased())
+	awaitLease(t, s.server(vid), r.addr, r.mac)
+	for other, v := range s.vlans {
+		for _, l := range v.Server().ActiveLeases() {
+			if other != vid && l.MAC == r.mac.String() {
+				t.Errorf("VLAN %d has a lease of VLAN %d's Pod", other, vid)
+			}
+		}
+	}
+	isAt(t, s.hosts[vid], r.addr, r.mac)
+	reaches(t, s.hosts[vid].Netns, r.addr)
+	reaches(t, r.Netns, s.hosts[vid].Addr.Addr())
+	return r
+}
+
+// talks has every Pod say something to everybody, which is heard in its VLAN
+// alone.
+func (s *site) talks(t *testing.T, onTrunk *lab.Capture, all []resident) {
+	t.Helper()
+	ears := map[uint16]*lab.Capture{}
+	for vid, h := range s.hosts {
+		ears[vid] = h.Capture(h.Iface, nil)
+	}
+	for _, r := range all {
+		mark := fmt.Sprintf("said by the Pod of VLAN %d", r.vid)
+		say(t, r.Netns, "eth0", question(r.mac, r.addr, s.hosts[r.vid].Addr.Addr(), mark))
+		awaitMark(t, ears[r.vid], mark)
+		if err := wears(awaitMark(t, onTrunk, mark), tagsOf(r.vid)...); err != nil {
+			t.Error(err)
+		}
+	}
+	for vid, ear := range ears {
+		for _, r := range all {
+			if mark := fmt.Sprintf("said by the Pod of VLAN %d", r.vid); r.vid != vid && len(ofMark(ear, mark)) > 0 {
+				t.Errorf("VLAN %d hears what was %s", vid, mark)
+			}
+		}
+	}
+}
+
+// listens has every host say something to everybody, which the Pod of its VLAN
+// alone hears, without a tag.
+func (s *site) listens(t *testing.T, all []resident) {
+	t.Helper()
+	mark := func(vid uint16) string { return fmt.Sprintf("said by the host of VLAN %d", vid) }
+	var ears []*lab.Capture
+	for _, r := range all {
+		ears = append(ears, r.Capture("eth0", nil))
+	}
+	for vid, h := range s.hosts {
+		mac := link(t, h.Netns, h.Iface).Attrs().HardwareAddr
+		say(t, h.Netns, h.Iface, question(mac, h.Addr.Addr(), h.Addr.Addr(), mark(vid)))
+	}
+	for i, r := range all {
+		if err := wears(awaitMark(t, ears[i], mark(r.vid))); err != nil {
+			t.Error(err)
+		}
+	}
+	for i, r := range all {
+		for vid := range s.hosts {
+			if vid != r.vid && len(ofMark(ears[i], mark(vid))) > 0 {
+				t.Errorf("the Pod of VLAN %d hears what was %s", r.vid, mark(vid))
+			}
+		}
+	}
+}
+
+// nothingStray checks the tags of whatever left the node: what is a Pod's, or
+// said for it, has its VLAN's and the node's own has none.
+func (s *site) nothingStray(t *testing.T, onTrunk *lab.Capture, all []resident) {
+	t.Helper()
+	vidOf := map[string]uint16{}
+	for _, r := range all {
+		vidOf[r.mac.String()] = r.vid
+	}
+	for _, f := range onTrunk.All() {
+		if f.Outgoing { // from the switch
+			continue
+		}
+		if err := wears(f, tagsOf(vidOf[f.Src.String()])...); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A NIC can carry untagged Pods by a bridge of its own and VLANs beside it.
+func TestASubinterfaceOfABridgesPortWorksBesideTheBridge(t *testing.T) {
+	l := lab.New(t, withReference(t, lab.Options{Trunking: true, Server: lab.None}))
+	static := lab.VLANOptions{Options: lab.Options{Server: lab.None}}
+	here, there := l.Host("host0"), l.VLAN(10, static).Host("host10")
+	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
+	node.Trunk(10)
+	before := node.Snapshot()
+	untagged, tagged := node.Pod("untagged"), node.Pod("tagged")
+	plain := network(node, hostLocal())
+	vlan := network(node, hostLocal(), object{"name": "vlan", "bridge": "pods", "uplink": "eth1", "vlan": 10})
+	a, b := attach(t, node, plain, untagged), attach(t, node, vlan, tagged)
+	if address(t, a) != address(t, b) {
+		t.Fatalf("%s and %s: the test wants the same address in both", address(t, a), address(t, b))
+	}
+	isAt(t, here, address(t, a), podMAC(t, a))
+	isAt(t, there, address(t, b), podMAC(t, b))
+	detach(t, node, plain, untagged)
+	isAt(t, there, address(t, b), podMAC(t, b))
+	detach(t, node, vlan, tagged)
+	asBefore(t, node, before)
+}
