@@ -108,7 +108,10 @@ func (g *Guard) Remove(ctx context.Context, p Port) error {
 		if p.check() == nil {
 			gone = append(gone, p)
 		}
-		err = s.batch(func(b *batch) { b.take(all(gone)) })
+		if len(gone) == 0 {
+			return nil
+		}
+		err = s.batch(func(b *batch) { b.take(append(all(gone), farewell(p.Name))) })
 		if errors.Is(err, unix.ENOENT) {
 			return nil
 		}

@@ -53,6 +53,12 @@ func (p Port) notes() []string {
 	return notes
 }
 
+// farewell is a note that Remove puts and takes in one transaction, so that who
+// watches the table tells it from somebody who flushes sets.
+func farewell(name string) element {
+	return element{set: setPorts, key: noteKey(name, maxNotes), note: "removed"}
+}
+
 func (p Port) words() []string {
 	words := []string{p.MAC.String()}
 	for _, a := range inOrder(p.Addrs) {

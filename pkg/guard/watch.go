@@ -115,30 +115,25 @@ func (e *Events) read(b []byte) (changed bool) {
 
 // transaction is what one has done to the table so far.
 type transaction struct {
-	structure            bool // the table, a chain, a rule, a set
-	removed              bool // elements of sets that rules look at
-	notePut, noteRemoved bool // elements of the set of ports
+	structure bool // the table, a chain, a rule, a set
+	removed   bool // elements of sets that rules look at, or notes
+	notePut   bool // in the set of ports
 }
 
-// foreign: plugins touch elements only, and with them the port's note.
-func (t *transaction) foreign() bool {
-	note := t.notePut || t.noteRemoved
-	alone := t.noteRemoved && !t.notePut && !t.removed
-	return t.structure || t.removed && !note || alone
-}
+// foreign: plugins touch elements only, and put a note whenever they remove some,
+// if only the one of a farewell.
+func (t *transaction) foreign() bool { return t.structure || t.removed && !t.notePut }
 
 func (t *transaction) note(kind uint16, data []byte) {
 	table, set := names(data)
 	if table != tableName {
 		return
 	}
-	ports := strings.HasPrefix(set, setPortsPrefix)
 	switch kind {
 	case unix.NFT_MSG_NEWSETELEM:
-		t.notePut = t.notePut || ports
+		t.notePut = t.notePut || strings.HasPrefix(set, setPortsPrefix)
 	case unix.NFT_MSG_DELSETELEM:
-		t.noteRemoved = t.noteRemoved || ports
-		t.removed = t.removed || !ports && set != setDrops
+		t.removed = t.removed || set != setDrops
 	case unix.NFT_MSG_NEWOBJ, unix.NFT_MSG_DELOBJ:
 	default:
 		t.structure = true

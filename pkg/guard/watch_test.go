@@ -40,6 +40,16 @@ func harms(n *rtnltest.Netns) map[string]func(*nftables.Conn) {
 		"flush table":   func(c *nftables.Conn) { c.FlushTable(ours()) },
 		"flush set":     func(c *nftables.Conn) { c.FlushSet(&nftables.Set{Table: ours(), Name: "ip4"}) },
 		"flush notes":   func(c *nftables.Conn) { c.FlushSet(&nftables.Set{Table: ours(), Name: "ports_v4"}) },
+		"flush notes and more": func(c *nftables.Conn) {
+			for _, set := range []string{"ports_v4", "mac", "sender4", "ip4"} {
+				c.FlushSet(&nftables.Set{Table: ours(), Name: set})
+			}
+		},
+		"flush all sets": func(c *nftables.Conn) {
+			for _, set := range guard.Sets() {
+				c.FlushSet(&nftables.Set{Table: ours(), Name: set})
+			}
+		},
 		"a rule before ours": func(c *nftables.Conn) {
 			c.InsertRule(&nftables.Rule{Table: ours(), Chain: from, Exprs: []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}})
 		},
@@ -89,6 +99,16 @@ func TestWhoeverHarmsTheTableIsNoticedAndItIsRestored(t *testing.T) {
 			checkIntact(t, g, ports, true)
 		})
 	}
+}
+
+// As a plugin's DEL does, but for the farewell.
+func TestWhoeverFlushesTheOnlyPortIsNoticed(t *testing.T) {
+	g, n := newGuard(t)
+	must(t, g.Add(t.Context(), port(1)))
+	events := watch(t, g)
+	change(t, n, harms(n)["flush all sets"])
+	wait(t, events)
+	checkIntact(t, g, []guard.Port{port(1)}, false)
 }
 
 func checkIntact(t *testing.T, g *guard.Guard, ports []guard.Port, want bool) {
