@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"time"
 )
 
@@ -15,6 +17,19 @@ const patience = 60 * time.Second
 // itself.
 const pollInterval = 10 * time.Millisecond
 
+// SlowEnv names a variable: how many times slower than others this machine is.
+// An emulated one is (integration/vm).
+const SlowEnv = "PODLAN_SLOW"
+
+// Stretch returns what a budget for a usual machine is on this one.
+func Stretch(d time.Duration) time.Duration {
+	factor, err := strconv.Atoi(os.Getenv(SlowEnv))
+	if err != nil {
+		return d
+	}
+	return d * time.Duration(max(1, factor))
+}
+
 // Eventually waits until cond returns nil and ends the test with its last error
 // where that does not happen within a minute.
 func Eventually(tb TB, what string, cond func() error) {
@@ -24,10 +39,10 @@ func Eventually(tb TB, what string, cond func() error) {
 	}
 }
 
-// Until waits until cond returns nil, for a minute or as long as ctx lives. Its
-// error is the condition's last.
+// Until waits until cond returns nil, for a minute (more where SlowEnv says so)
+// or as long as ctx lives. Its error is the condition's last.
 func Until(ctx context.Context, cond func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, Stretch(patience))
 	defer cancel()
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/podlan/podlan/integration/vm/agent"
 	"github.com/podlan/podlan/integration/vm/machine"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 const usage = `usage: vm [flags] -- COMMAND ARGUMENT...
@@ -47,6 +48,8 @@ type flags struct {
 	env     []string
 	timeout time.Duration
 	quiet   bool
+	probe   bool
+	auto    bool
 }
 
 func parse() (flags, []string) {
@@ -62,6 +65,8 @@ func parse() (flags, []string) {
 	})
 	flag.DurationVar(&f.timeout, "timeout", 10*time.Minute, "the command is killed after it")
 	flag.BoolVar(&f.quiet, "q", false, "do not say what is booted")
+	flag.BoolVar(&f.probe, "probe", false, "only say whether this machine's kernel does VLANs itself (exit code 0), tried in a namespace of its own")
+	flag.BoolVar(&f.auto, "auto", false, "where it does, run the command without a virtual machine")
 	flag.Usage = func() {
 		fmt.Fprint(os.Stderr, usage)
 		flag.PrintDefaults()
@@ -72,7 +77,10 @@ func parse() (flags, []string) {
 
 func run() (int, error) {
 	f, args := parse()
-	if len(args) == 0 {
+	switch {
+	case f.probe:
+		return probe()
+	case len(args) == 0:
 		flag.Usage()
 		return 2, nil
 	}
@@ -82,6 +90,16 @@ func run() (int, error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
+	command := machine.Command{Args: args, Dir: dir, Env: append(os.Environ(), f.env...), Stdout: os.Stdout, Stderr: os.Stderr}
+	if f.auto && rtnltest.ProbeVLAN() == nil {
+		ctx, cancel := context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+		return native(ctx, command)
+	}
+	return f.inMachine(ctx, command)
+}
+
+func (f flags) inMachine(ctx context.Context, c machine.Command) (int, error) {
 	began := time.Now()
 	m, err := machine.Boot(ctx, f.Options)
 	if err != nil {
@@ -93,5 +111,5 @@ func run() (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	return m.Run(ctx, machine.Command{Args: args, Dir: dir, Env: append(os.Environ(), f.env...), Stdout: os.Stdout, Stderr: os.Stderr})
+	return m.Run(ctx, c)
 }
