@@ -79,7 +79,8 @@ func (n *node) lockForDel(ctx context.Context, key attachment.Key) (unlock func(
 }
 
 // GC takes down every attachment of the network that the runtime does not
-// list, and has the IPAM plugin do the same. It goes on past errors.
+// list, and what stands of segments without one, and has the IPAM plugin do the
+// same. It goes on past errors.
 func (p Plugin) GC(args *skel.CmdArgs) error {
 	conf, err := netconf.ParseBridge(args.StdinData, args.Args)
 	if err != nil {
@@ -105,7 +106,7 @@ func (n *node) gc(ctx context.Context, valid []netconf.Attachment) error {
 			err = errors.Join(err, n.collect(ctx, rec.Key))
 		}
 	}
-	return err
+	return errors.Join(err, n.teardown.RemoveOrphans(ctx))
 }
 
 // gcPatience is how long GC waits for an attachment's lock.

@@ -40,11 +40,11 @@ func (a *add) dhcpUplink() (string, error) {
 	if a.conf.DHCPFrom == netconf.FromPod {
 		return "", nil
 	}
-	uplink, err := segment.FindUplink(a.links, a.segment.Bridge, a.conf.Uplink)
+	uplink, err := segment.FindUplink(a.links, a.rec.Bridge, a.rec.Uplink)
 	if err != nil || uplink != "" || a.conf.DHCPFrom == netconf.FromAuto {
 		return uplink, err
 	}
-	return "", netconf.NoUplink(a.segment.Bridge)
+	return "", netconf.NoUplink(a.rec.Bridge)
 }
 
 // handover is what podlan-dhcp is told of the port.
@@ -55,13 +55,18 @@ func (a *add) handover(ctx context.Context) (netconf.Handover, error) {
 	}
 	deadline, _ := ctx.Deadline()
 	port := netconf.Handover{
-		MAC: a.mac.String(), Bridge: a.segment.Bridge, Uplink: a.rec.Uplink, From: from,
+		MAC: a.mac.String(), Bridge: a.rec.Bridge, Uplink: a.rec.Uplink, VLAN: a.rec.PVID(), From: from,
 		BudgetMS: netconf.LeaseShareMS(time.Until(deadline)), Deadline: boottime.Now() + time.Until(deadline),
 	}
 	if a.conf.IPAM != netconf.TypeDHCP {
 		return port, nil
 	}
 	var err error
+	if port.VLAN != 0 && from == netconf.FromUplink {
+		if port.Untagged, err = segment.Untagged(a.links, port.Uplink, port.VLAN); err != nil {
+			return port, err
+		}
+	}
 	port.Networks, err = a.links.Networks()
 	return port, err
 }

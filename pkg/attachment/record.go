@@ -11,6 +11,7 @@ import (
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/pod"
+	"github.com/podlan/podlan/pkg/segment"
 )
 
 // Version of the record's format. A reader refuses a newer one.
@@ -64,6 +65,18 @@ type Record struct {
 
 	Bridge string `json:"bridge"`
 	Uplink string `json:"uplink,omitempty"`
+	// Parent and OuterVLAN are of the sub-interface that is the uplink.
+	Parent    string `json:"parent,omitempty"`
+	OuterVLAN uint16 `json:"outerVLAN,omitempty"`
+	// VLAN is the sub-interface's VID; on a bridge that filters, the PVID of the
+	// port, 0 for the bridge's default, beside the VIDs of Trunk.
+	VLAN        uint16              `json:"vlan,omitempty"`
+	Trunk       []netconf.VLANRange `json:"trunk,omitempty"`
+	KeepDefault bool                `json:"keepDefault,omitempty"`
+	Filtering   bool                `json:"filtering,omitempty"`
+	// Granted is what Podlan has added to the bridge's VLAN tables for it: the
+	// last one that holds a VID takes it back.
+	Granted segment.Grant `json:"granted,omitzero"`
 
 	HostEnd string         `json:"hostEnd"`
 	MAC     string         `json:"mac"`
@@ -92,4 +105,28 @@ func (r Record) HardwareAddr() net.HardwareAddr {
 		return nil
 	}
 	return mac
+}
+
+// Place returns where the record's segment is, as segment.Resolve did.
+func (r Record) Place() segment.Place {
+	return segment.Place{
+		Bridge: r.Bridge, Uplink: r.Uplink, Parent: r.Parent, VLAN: r.VLAN, OuterVLAN: r.OuterVLAN,
+		Trunk: r.Trunk, KeepDefault: r.KeepDefault, Filtering: r.Filtering,
+	}
+}
+
+// At returns the record with its segment's place.
+func (r Record) At(p segment.Place) Record {
+	r.Bridge, r.Uplink, r.Parent, r.VLAN, r.OuterVLAN = p.Bridge, p.Uplink, p.Parent, p.VLAN, p.OuterVLAN
+	r.Trunk, r.KeepDefault, r.Filtering = p.Trunk, p.KeepDefault, p.Filtering
+	return r
+}
+
+// PVID returns the VLAN of the Pod's untagged frames within the bridge, 0 where
+// the bridge tells none apart or the default is meant.
+func (r Record) PVID() uint16 {
+	if !r.Filtering {
+		return 0
+	}
+	return r.VLAN
 }

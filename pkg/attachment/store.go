@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/podlan/podlan/pkg/statefile"
 )
@@ -112,24 +113,37 @@ func (s *Store) TryTake(key Key) (*statefile.Lock, Record, error) {
 	return lock, rec, nil
 }
 
-// LockBridge takes the lock under which a bridge is made or let go.
-func (s *Store) LockBridge(ctx context.Context, bridge string) (*statefile.Lock, error) {
-	return statefile.Acquire(ctx, s.locks, "bridge-"+bridge)
-}
-
-// usesBridge tells whether any attachment but the key's is, or is becoming, a
-// port of the bridge. A record that cannot be read speaks for it.
-func (s *Store) usesBridge(bridge string, but Key) (bool, error) {
-	all, newer, err := s.read()
-	if err != nil || newer {
-		return true, err
-	}
-	for _, rec := range all {
-		if rec.Bridge == bridge && rec.Key != but {
-			return true, nil
+// LockSegment takes the locks under which a segment is made or let go, by the
+// names of segment.Place.Locks, in that order.
+func (s *Store) LockSegment(ctx context.Context, names []string) (unlock func(), err error) {
+	var held []*statefile.Lock
+	unlock = func() {
+		for _, lock := range slices.Backward(held) {
+			lock.Release()
 		}
 	}
-	return false, nil
+	for _, name := range names {
+		lock, err := statefile.Acquire(ctx, s.locks, "bridge-"+name)
+		if err != nil {
+			unlock()
+			return nil, err
+		}
+		held = append(held, lock)
+	}
+	return unlock, nil
+}
+
+// others returns the records of a bridge's attachments, but the key's: those that
+// are, or are becoming, ports of it. Not all: there are some, or may be, that
+// cannot be read.
+func (s *Store) others(bridge string, but Key) (of []Record, all bool, err error) {
+	records, newer, err := s.read()
+	for _, rec := range records {
+		if rec.Bridge == bridge && rec.Key != but {
+			of = append(of, rec)
+		}
+	}
+	return of, err == nil && !newer, err
 }
 
 // ErrNewer says that the record is a newer Podlan's.

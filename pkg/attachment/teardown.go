@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/containernetworking/plugins/pkg/ip"
 
+	"github.com/podlan/podlan/pkg/boottime"
 	"github.com/podlan/podlan/pkg/guard"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/pod"
@@ -54,21 +56,21 @@ func (t Teardown) Remove(ctx context.Context, rec Record) error {
 	return t.removeTable(ctx, rec)
 }
 
-// forget lets the bridge go, and the record unless something else failed. Both
-// are done under the bridge's lock: of two attachments that end at once, each
+// forget lets the segment go, and the record unless something else failed. Both
+// are done under the segment's locks: of two attachments that end at once, each
 // would take the other for one that stays.
 func (t Teardown) forget(ctx context.Context, rec Record, failed error) error {
-	ours, err := t.madeBridge(rec)
+	ours, err := t.hasPart(rec)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
 	if ours {
-		lock, err := t.Store.LockBridge(ctx, rec.Bridge)
+		unlock, err := t.Store.LockSegment(ctx, rec.Place().Locks())
 		if err != nil {
 			return errors.Join(failed, err)
 		}
-		defer lock.Release()
-		failed = errors.Join(failed, t.releaseBridge(ctx, rec))
+		defer unlock()
+		failed = errors.Join(failed, t.letGo(ctx, rec))
 	}
 	if failed != nil {
 		return failed
@@ -76,19 +78,49 @@ func (t Teardown) forget(ctx context.Context, rec Record, failed error) error {
 	return t.Store.Delete(rec.Key)
 }
 
-// madeBridge tells whether the record's bridge is there and Podlan's.
-func (t Teardown) madeBridge(rec Record) (bool, error) {
+// hasPart tells whether anything of the record's segment may be Podlan's: all is
+// somebody else's where the bridge is, and no VLAN was asked for.
+func (t Teardown) hasPart(rec Record) (bool, error) {
 	if rec.Bridge == "" {
 		return false, nil
 	}
+	if rec.Filtering || rec.Parent != "" {
+		return true, nil
+	}
 	link, err := t.Links.Link(rec.Bridge)
 	if errors.Is(err, rtnl.ErrNotFound) {
-		return false, nil
+		return rec.State == Intent, nil // its ADD may have died over the bridge
 	}
 	if err != nil {
 		return false, err
 	}
 	return link.Attrs().Alias == segment.Alias(rec.Bridge), nil
+}
+
+// letGo takes back what Podlan has made of the record's segment and no other
+// attachment needs. The caller holds the segment's locks.
+func (t Teardown) letGo(ctx context.Context, rec Record) error {
+	others, all, err := t.Store.others(rec.Bridge, rec.Key)
+	if err != nil || !all {
+		return err
+	}
+	if rec.PVID() != 0 && !slices.ContainsFunc(others, func(o Record) bool { return o.PVID() == rec.PVID() }) {
+		err = segment.CloseGateway(t.Links, rec.Bridge, rec.PVID())
+	}
+	if err := errors.Join(err, t.takeBack(rec, others)); err != nil || len(others) > 0 {
+		return err
+	}
+	return segment.Release(ctx, t.Links, rec.Bridge, rec.Uplink)
+}
+
+// takeBack empties the VLAN tables of what was granted in this boot's time: in
+// another's, the administrator may have granted it.
+func (t Teardown) takeBack(rec Record, others []Record) error {
+	bootID, err := boottime.BootID()
+	if err != nil || rec.BootID != bootID {
+		return err
+	}
+	return segment.TakeBack(t.Links, rec.Bridge, rec.Uplink, unclaimed(rec, others))
 }
 
 func (t Teardown) removeGuard(ctx context.Context, rec Record) error {
@@ -144,6 +176,9 @@ func (r Record) PortFlags() pod.PortFlags {
 	for _, mac := range r.Opened.ExtraMACs {
 		flags.ExtraMACs = append(flags.ExtraMACs, net.HardwareAddr(mac))
 	}
+	if r.Filtering {
+		flags.VLANs = &pod.VLANs{PVID: r.VLAN, Tagged: r.Trunk, KeepDefault: r.KeepDefault}
+	}
 	return flags
 }
 
@@ -157,16 +192,6 @@ func removeMasquerade(rec Record) error {
 		return fmt.Errorf("remove ipMasq: %w", err)
 	}
 	return nil
-}
-
-// releaseBridge lets a bridge that Podlan made go with its last attachment. The
-// caller holds its lock.
-func (t Teardown) releaseBridge(ctx context.Context, rec Record) error {
-	used, err := t.Store.usesBridge(rec.Bridge, rec.Key)
-	if err != nil || used {
-		return err
-	}
-	return segment.Release(ctx, t.Links, rec.Bridge, rec.Uplink)
 }
 
 func ipNets(prefixes []netip.Prefix) []*net.IPNet {

@@ -171,7 +171,7 @@ func (c *carriers) announce(ctx context.Context, rec attachment.Record) {
 		if rec.IPAM == netconf.TypeDHCP && prefix.Addr().Is4() {
 			continue
 		}
-		if err := pod.Announce(ctx, c.links, rec.Bridge, rec.HardwareAddr(), []netip.Addr{prefix.Addr()}); err != nil {
+		if err := pod.Announce(ctx, c.links, rec.Bridge, rec.PVID(), rec.HardwareAddr(), []netip.Addr{prefix.Addr()}); err != nil {
 			c.log.Warn("cannot announce", "key", rec.Key.String(), "error", err)
 		}
 		pause(ctx, announcePause)

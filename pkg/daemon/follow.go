@@ -171,7 +171,7 @@ func (f *follower) open(ctx context.Context, rec attachment.Record, lease leasea
 	f.count("opened")
 	f.log.Info("port open", "key", rec.Key.String(), "port", rec.HostEnd, "addresses", rec.Addrs)
 	// Where conflict detection is off, nobody else announces.
-	return pod.Announce(ctx, f.gate.Links, rec.Bridge, rec.HardwareAddr(), []netip.Addr{lease.Address.Addr()})
+	return pod.Announce(ctx, f.gate.Links, rec.Bridge, rec.PVID(), rec.HardwareAddr(), []netip.Addr{lease.Address.Addr()})
 }
 
 // addressless: the gate could not but take the address out of the Pod.

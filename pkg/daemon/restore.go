@@ -108,6 +108,7 @@ func (r *restorer) once(ctx context.Context) {
 	r.report("attachment records", err)
 	r.known, r.taken = r.taken, map[string]*rtnl.PortFlags{}
 	for _, rec := range records {
+		r.report("VLANs of "+rec.Bridge+" for "+rec.Key.String(), r.granted(ctx, rec))
 		r.report("port of "+rec.Key.String(), r.port(ctx, rec))
 	}
 	r.turn()
@@ -196,13 +197,22 @@ func (r *restorer) inBridge(ctx context.Context, rec attachment.Record, index, m
 		return err
 	}
 	if master == bridge.Attrs().Index {
-		return r.secure(ctx, rec, index)
+		err := r.secure(ctx, rec, index)
+		if errors.Is(err, pod.ErrNotFiltering) {
+			// Its Pod would be on a network that it was kept from.
+			return errors.Join(fmt.Errorf("bridge %s, the port is down until it does: %w", rec.Bridge, err), r.links.Change(index, rtnl.Change{Down: true, NoMaster: true}))
+		}
+		return err
 	}
+	return r.rejoin(ctx, rec, index, bridge.Attrs().Index)
+}
+
+func (r *restorer) rejoin(ctx context.Context, rec attachment.Record, index, bridge int) error {
 	// Down first: not one frame passes before the guard stands.
 	if err := r.links.SetDown(index); err != nil {
 		return err
 	}
-	if err := pod.Join(ctx, r.links, rec.HostEnd, bridge.Attrs().Index, rec.HardwareAddr(), rec.PortFlags()); err != nil {
+	if err := pod.Join(ctx, r.links, rec.HostEnd, bridge, rec.HardwareAddr(), rec.PortFlags()); err != nil {
 		return err
 	}
 	r.count("port_restored")
@@ -210,7 +220,7 @@ func (r *restorer) inBridge(ctx context.Context, rec attachment.Record, index, m
 	return nil
 }
 
-// secure puts back the flags and entries of a port that is in its bridge.
+// secure puts back the VLANs, flags and entries of a port that is in its bridge.
 func (r *restorer) secure(ctx context.Context, rec attachment.Record, index int) error {
 	flags, changed, err := pod.Secure(ctx, r.links, index, rec.HardwareAddr(), rec.PortFlags(), r.known[rec.HostEnd])
 	if err != nil {
@@ -219,7 +229,7 @@ func (r *restorer) secure(ctx context.Context, rec attachment.Record, index int)
 	r.taken[rec.HostEnd] = &flags
 	if changed {
 		r.count("port_restored")
-		r.log.Warn("somebody had changed the port's flags or entries: restored", "key", rec.Key.String(), "port", rec.HostEnd)
+		r.log.Warn("somebody had changed the port's VLANs, flags or entries: restored", "key", rec.Key.String(), "port", rec.HostEnd)
 	}
 	return nil
 }

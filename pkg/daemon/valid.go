@@ -37,6 +37,7 @@ const (
 	maxOption   = 255  // RFC 2132 §2: the length is one byte
 	maxSent     = 1024 // of all options sent: they have to fit one frame
 	maxBudgetMS = 600_000
+	maxVID      = 4094 // IEEE 802.1Q
 
 	maxPace      = 500 // packets per second
 	maxServers   = 32
@@ -110,6 +111,10 @@ func validPlace(req leaseapi.Request) error {
 		return bad("uplink", req.Uplink, link)
 	case req.Bridge != "" && !linkName(req.Bridge, maxAltName):
 		return bad("bridge", req.Bridge, link)
+	case req.VLAN > maxVID:
+		return bad("vlan", strconv.Itoa(int(req.VLAN)), "0 to 4094")
+	case req.Untagged && req.VLAN == 0:
+		return bad("untagged", "true", "false, since there is no vlan")
 	case entered && !filepath.IsAbs(req.Netns):
 		return bad("netns", req.Netns, "an absolute path, since transport is pod or confirm is address")
 	case len(req.Netns) > maxPath || strings.ContainsRune(req.Netns, 0):

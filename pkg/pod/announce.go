@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -30,8 +31,9 @@ func AnnounceFromPod(_ context.Context, netns, ifname string, mac net.HardwareAd
 // switches drop what they knew: a gratuitous ARP request per IPv4 address (RFC
 // 5227 §3), an unsolicited neighbour advertisement per IPv6 address (RFC 4861
 // §7.2.6). They leave by the bridge device, with mac as their source: from
-// there they reach the uplink and this node's own containers.
-func Announce(_ context.Context, h *rtnl.Handle, bridge string, mac net.HardwareAddr, addrs []netip.Addr) error {
+// there they reach the uplink and this node's own containers. vlan is the Pods' on
+// a bridge that filters and has it itself, else 0.
+func Announce(_ context.Context, h *rtnl.Handle, bridge string, vlan uint16, mac net.HardwareAddr, addrs []netip.Addr) error {
 	link, err := h.Link(bridge)
 	if err != nil {
 		return fmt.Errorf("announce: bridge: %w", err)
@@ -47,9 +49,13 @@ func Announce(_ context.Context, h *rtnl.Handle, bridge string, mac net.Hardware
 	}
 	defer func() { _ = unix.Close(fd) }()
 	to := &unix.SockaddrLinklayer{Ifindex: link.Attrs().Index}
+	if vlan != 0 {
+		// A kernel that does not look into the frame takes it for untagged.
+		to.Protocol = networkOrder(unix.ETH_P_8021Q)
+	}
 	var errs []error
 	for _, addr := range addrs {
-		if err := unix.Sendto(fd, announcement(mac, addr.Unmap()), 0, to); err != nil {
+		if err := unix.Sendto(fd, withTag(announcement(mac, addr.Unmap()), vlan), 0, to); err != nil {
 			errs = append(errs, fmt.Errorf("announce %s on %s: %w", addr, bridge, err))
 		}
 	}
@@ -61,6 +67,20 @@ func announcement(mac net.HardwareAddr, addr netip.Addr) []byte {
 		return gratuitousARP(mac, addr)
 	}
 	return unsolicitedNA(mac, addr)
+}
+
+// withTag puts an 802.1Q tag of priority 0 behind the source, none for vlan 0.
+func withTag(frame []byte, vlan uint16) []byte {
+	if vlan == 0 {
+		return frame
+	}
+	const addresses = 12
+	tag := binary.BigEndian.AppendUint16([]byte{unix.ETH_P_8021Q >> 8, unix.ETH_P_8021Q & 0xff}, vlan)
+	return slices.Insert(frame, addresses, tag...)
+}
+
+func networkOrder(v uint16) uint16 {
+	return binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, v))
 }
 
 // gratuitousARP builds an ARP announcement: a broadcast request whose sender

@@ -19,7 +19,7 @@ func TestBothWaysOfAnnouncingReachTheLAN(t *testing.T) {
 	addrs := []netip.Addr{netip.MustParseAddr("198.18.1.1"), netip.MustParseAddr("fd00::1:1")}
 	ways := map[string]func() error{
 		"from the bridge": func() error {
-			return pod.Announce(t.Context(), s.node.Handle, "lan0", s.spec.MAC, addrs)
+			return pod.Announce(t.Context(), s.node.Handle, "lan0", 0, s.spec.MAC, addrs)
 		},
 		"from the Pod": func() error {
 			return pod.AnnounceFromPod(t.Context(), s.spec.Netns, s.spec.IfName, s.spec.MAC)
@@ -76,7 +76,7 @@ func TestAnAdvertisementIsBelieved(t *testing.T) {
 	}
 	moved := net.HardwareAddr{2, 0, 0, 0, 0, 0x99}
 	changes := s.lan.PacketSocket(t, "nic0", unix.ETH_P_ALL)
-	if err := pod.Announce(t.Context(), s.node.Handle, "lan0", moved, []netip.Addr{netip.MustParseAddr("fd00::1:1")}); err != nil {
+	if err := pod.Announce(t.Context(), s.node.Handle, "lan0", 0, moved, []netip.Addr{netip.MustParseAddr("fd00::1:1")}); err != nil {
 		t.Fatal(err)
 	}
 	for !bytes.HasPrefix(receive(t, changes), advertOf(moved, netip.MustParseAddr("fd00::1:1"))) {

@@ -23,32 +23,39 @@ type PortFlags struct {
 	Learning bool
 	// ExtraMACs are the Pod's besides its own.
 	ExtraMACs []net.HardwareAddr
+	// VLANs are the port's on a bridge that filters; nil: those that a bridge
+	// gives a port by itself.
+	VLANs *VLANs
 }
 
 // Join makes the host end, which is down, a port of the bridge and sets it up,
 // in the one order that lets no frame pass before all of it stands: master,
-// flags, the static entry for mac, up. Where the kernel has no sticky entries
-// the port learns, so that it finds back what a frame from elsewhere moved.
+// VLANs, flags, the static entry for mac, up. Where the kernel has no sticky
+// entries the port learns, so that it finds back what a frame from elsewhere
+// moved. ErrNotFiltering, before anything is changed, if VLANs are asked for in
+// vain.
 func Join(_ context.Context, h *rtnl.Handle, hostEnd string, bridge int, mac net.HardwareAddr, flags PortFlags) error {
 	link, err := h.Link(hostEnd)
 	if err != nil {
 		return fmt.Errorf("host end: %w", err)
 	}
 	index := link.Attrs().Index
-	if err := enslave(h, index, bridge); err != nil {
-		return fmt.Errorf("host end %s: %w", hostEnd, err)
+	steps := []func() error{
+		func() error { return flags.fit(h, bridge) },
+		func() error { return enslave(h, index, bridge) },
+		func() error { return bind(h, index, bridge, mac, flags) },
+		func() error { return h.SetUp(index) },
 	}
-	if err := bind(h, index, mac, flags); err != nil {
-		return fmt.Errorf("host end %s: %w", hostEnd, err)
-	}
-	if err := h.SetUp(index); err != nil {
-		return fmt.Errorf("host end %s: %w", hostEnd, err)
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return fmt.Errorf("host end %s: %w", hostEnd, err)
+		}
 	}
 	return nil
 }
 
-// Secure puts back what Join has set beside the port's membership, flags and
-// static entries, and tells whether anything had changed. What stands is not
+// Secure puts back what Join has set beside the port's membership, VLANs, flags
+// and static entries, and tells whether anything had changed. What stands is not
 // touched: the kernel tells everybody of flags that are set, changed or not.
 // known is what Secure returned last, nil if nothing: flags as this kernel takes
 // them.
@@ -57,14 +64,18 @@ func Secure(_ context.Context, h *rtnl.Handle, index int, mac net.HardwareAddr, 
 	if err != nil || secure {
 		return now, false, err
 	}
-	if err := bind(h, index, mac, flags); err != nil {
+	before, err := h.Port(index)
+	if err != nil {
+		return now, false, fmt.Errorf("host end: %w", err)
+	}
+	if err := bind(h, index, before.Bridge, mac, flags); err != nil {
 		return now, false, fmt.Errorf("host end: %w", err)
 	}
 	after, err := h.Port(index)
 	if err != nil {
 		return now, false, fmt.Errorf("host end: %w", err)
 	}
-	// Flags that were right mean entries that were not.
+	// Flags that were right mean VLANs or entries that were not.
 	return after.Flags, after.Flags != now || flags.standAs(now, known), nil
 }
 
@@ -72,24 +83,36 @@ func (f PortFlags) standAs(now rtnl.PortFlags, known *rtnl.PortFlags) bool {
 	return now == f.kernel() || known != nil && now == *known
 }
 
-// Secured tells whether flags and static entries stand as Secure would put them.
+// Secured tells whether VLANs, flags and static entries stand as Secure would put
+// them.
 func Secured(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags, known *rtnl.PortFlags) (now rtnl.PortFlags, secure bool, err error) {
 	port, err := h.Port(index)
 	if err != nil {
 		return now, false, fmt.Errorf("host end: %w", err)
 	}
-	entries, err := hasEntries(h, index, mac, flags)
+	stands, err := flags.vlansStand(h, index, port.Bridge)
+	if err == nil && stands {
+		stands, err = hasEntries(h, index, port.Bridge, mac, flags)
+	}
 	if err != nil {
 		return now, false, fmt.Errorf("host end: %w", err)
 	}
-	return port.Flags, entries && flags.standAs(port.Flags, known), nil
+	return port.Flags, stands && flags.standAs(port.Flags, known), nil
 }
 
 // hasEntries tells whether all static entries stand. Where the kernel cannot be
 // asked, they are put again, which is no harm.
-func hasEntries(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags) (bool, error) {
-	for _, m := range flags.entries(mac) {
-		has, err := h.HasFDB(index, m)
+func hasEntries(h *rtnl.Handle, index, bridge int, mac net.HardwareAddr, flags PortFlags) (bool, error) {
+	macs := flags.entries(mac)
+	if len(macs) == 0 {
+		return true, nil
+	}
+	vids, err := flags.entryVLANs(h, bridge)
+	if err != nil {
+		return false, err
+	}
+	for _, m := range macs {
+		has, err := h.HasFDB(index, m, vids...)
 		if errors.Is(err, errors.ErrUnsupported) {
 			_, err = h.AddFDB(index, m)
 			has = true
@@ -119,7 +142,12 @@ func enslave(h *rtnl.Handle, index, bridge int) error {
 	return h.SetMaster(index, bridge)
 }
 
-func bind(h *rtnl.Handle, index int, mac net.HardwareAddr, flags PortFlags) error {
+func bind(h *rtnl.Handle, index, bridge int, mac net.HardwareAddr, flags PortFlags) error {
+	if flags.VLANs != nil {
+		if err := flags.VLANs.set(h, index, bridge); err != nil {
+			return err
+		}
+	}
 	want := flags.kernel()
 	if err := h.SetPortFlags(index, want); err != nil {
 		return err

@@ -74,7 +74,7 @@ func (s *site) attach(t *testing.T, cfg pod.IPConfig, flags pod.PortFlags) {
 		},
 		func() error { return pod.WaitForwarding(ctx, s.node.Handle, s.spec.HostEnd) },
 		func() error {
-			return pod.Announce(ctx, s.node.Handle, "lan0", s.spec.MAC, []netip.Addr{cfg.Addrs[0].Prefix.Addr()})
+			return pod.Announce(ctx, s.node.Handle, "lan0", 0, s.spec.MAC, []netip.Addr{cfg.Addrs[0].Prefix.Addr()})
 		},
 	}
 	for _, step := range steps {

@@ -65,14 +65,21 @@ func verifyHostEnd(h *rtnl.Handle, want Expected) error {
 	if port.State != rtnl.PortForwarding && !want.Down {
 		return fmt.Errorf("the port's state is %d, not %d (forwarding)", port.State, rtnl.PortForwarding)
 	}
-	return verifyBound(h, attrs.Index, port.Flags, want)
+	if err := verifyVLANs(h, attrs.Index, port.Bridge, want.Flags.VLANs); err != nil {
+		return err
+	}
+	return verifyBound(h, attrs.Index, port, want)
 }
 
 // verifyBound looks at what bind has set, as far as this kernel takes it.
-func verifyBound(h *rtnl.Handle, index int, have rtnl.PortFlags, want Expected) error {
-	flags := want.Flags.kernel()
+func verifyBound(h *rtnl.Handle, index int, port rtnl.PortInfo, want Expected) error {
+	have, flags := port.Flags, want.Flags.kernel()
+	vids, err := want.Flags.entryVLANs(h, port.Bridge)
+	if err != nil {
+		return err
+	}
 	for _, mac := range want.Flags.entries(want.Spec.MAC) {
-		has, err := h.HasFDB(index, mac)
+		has, err := h.HasFDB(index, mac, vids...)
 		switch {
 		case errors.Is(err, errors.ErrUnsupported):
 			// Before Linux 5.0. An older one has no sticky entries either, and
