@@ -51,7 +51,7 @@ func (s *site) comesAndGoes(t *testing.T, pod *lab.Pod, vid uint16) {
 		return
 	}
 	addr := address(t, lab.Result(t, result))
-	if err := s.hosts[vid].Ping(t.Context(), addr); err != nil {
+	if err := s.hosts[vid].Ping(within(t), addr); err != nil {
 		t.Errorf("%s on VLAN %d: %v", pod.Name(), vid, err)
 	}
 	if err := s.node.Del(t.Context(), conf, pod); err != nil {

@@ -46,7 +46,7 @@ func TestTheLabsVLANsAreApartAndTheirTagsAreSeen(t *testing.T) {
 
 // Service tags around the hosts' own.
 func TestTheLabsProviderSwitchCarriesVLANsWithinVLANs(t *testing.T) {
-	l := lab.New(t, lab.Options{Provider: true})
+	l := newLab(t, lab.Options{Provider: true})
 	v := l.VLAN(100, lab.VLANOptions{Inner: 10})
 	h, node := v.Host("host"), l.Node("n1", lab.NodeOptions{})
 	node.Trunk(100)

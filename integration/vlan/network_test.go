@@ -1,6 +1,7 @@
 package vlan_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,12 +11,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/integration/lab"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // object is a JSON object, to be written down in a test.
@@ -30,6 +33,15 @@ func withReference(t *testing.T, opts lab.Options) lab.Options {
 	}
 	opts.CNIPath = append(opts.CNIPath, filepath.Join(root, "bin", "reference"))
 	return opts
+}
+
+// newLab builds a LAN whose switch tells VLANs apart. It skips the test where the
+// kernel cannot.
+func newLab(t *testing.T, opts lab.Options) *lab.Lab {
+	t.Helper()
+	rtnltest.NeedVLAN(t)
+	opts.Trunking = !opts.Provider
+	return lab.New(t, withReference(t, opts))
 }
 
 // network is a conf of podlan-bridge on lan0, and what keys else.
@@ -143,10 +155,18 @@ func must(t *testing.T, err error) {
 	}
 }
 
+// within is how long an answer may take.
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), lab.Stretch(10*time.Second))
+	t.Cleanup(cancel)
+	return ctx
+}
+
 // reaches ends the test unless the address answers the pings.
 func reaches(t *testing.T, from *lab.Netns, addr netip.Addr) {
 	t.Helper()
-	if err := from.Ping(t.Context(), addr); err != nil {
+	if err := from.Ping(within(t), addr); err != nil {
 		t.Fatalf("%s: %v", from.Name(), err)
 	}
 }
@@ -154,7 +174,7 @@ func reaches(t *testing.T, from *lab.Netns, addr netip.Addr) {
 // isAt ends the test unless the address is the MAC's, as a host finds out.
 func isAt(t *testing.T, h *lab.Host, addr netip.Addr, mac net.HardwareAddr) {
 	t.Helper()
-	answer, err := h.ARP(t.Context(), h.Iface, addr)
+	answer, err := h.ARP(within(t), h.Iface, addr)
 	if err != nil || answer.String() != mac.String() {
 		t.Fatalf("for %s, %s is at %s (%v), want %s", h.Name(), addr, answer, err, mac)
 	}

@@ -145,7 +145,7 @@ func (s *site) nothingStray(t *testing.T, onTrunk *lab.Capture, all []resident) 
 
 // A NIC can carry untagged Pods by a bridge of its own and VLANs beside it.
 func TestASubinterfaceOfABridgesPortWorksBesideTheBridge(t *testing.T) {
-	l := lab.New(t, withReference(t, lab.Options{Trunking: true, Server: lab.None}))
+	l := newLab(t, lab.Options{Server: lab.None})
 	static := lab.VLANOptions{Options: lab.Options{Server: lab.None}}
 	here, there := l.Host("host0"), l.VLAN(10, static).Host("host10")
 	node := l.Node("n1", lab.NodeOptions{Bridge: "lan0"})

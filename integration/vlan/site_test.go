@@ -82,11 +82,11 @@ func newStaticSite(t *testing.T, m mode, vids ...uint16) *site {
 
 func newSiteWith(t *testing.T, m mode, vlans map[uint16]lab.VLANOptions) *site {
 	t.Helper()
-	opts := lab.Options{Trunking: true}
+	opts := lab.Options{}
 	if !slices.ContainsFunc(slices.Collect(maps.Values(vlans)), func(o lab.VLANOptions) bool { return o.Server != lab.None }) {
 		opts.Server = lab.None
 	}
-	l := lab.New(t, withReference(t, opts))
+	l := newLab(t, opts)
 	s := &site{Lab: l, mode: m, vlans: map[uint16]*lab.VLAN{}, hosts: map[uint16]*lab.Host{0: l.Host("host0")}}
 	for vid, o := range vlans {
 		s.vlans[vid] = l.VLAN(vid, o)

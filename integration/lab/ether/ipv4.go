@@ -71,6 +71,11 @@ func UDPFrame(dst, src net.HardwareAddr, u UDP) []byte {
 	return Ethernet(dst, src, unix.ETH_P_IP, ipv4(u.Src.Addr(), u.Dst.Addr(), unix.IPPROTO_UDP, d))
 }
 
+// IPv4Frame writes a packet into a frame.
+func IPv4Frame(dstMAC, srcMAC net.HardwareAddr, src, dst netip.Addr, protocol byte, payload []byte) []byte {
+	return Ethernet(dstMAC, srcMAC, unix.ETH_P_IP, ipv4(src, dst, protocol, payload))
+}
+
 func ipv4(src, dst netip.Addr, protocol byte, payload []byte) []byte {
 	h := make([]byte, 20, 20+len(payload))
 	h[0], h[8], h[9] = 0x45, 64, protocol
