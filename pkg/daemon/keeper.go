@@ -33,16 +33,16 @@ func newKeeper(cfg Config, store *attachment.Store, bootID string, o lease.Obser
 // wires are the real ways to a server.
 type wires struct{}
 
-func (wires) Uplink(name string) (lease.Conn, error) { return conn(wire.OpenUplink(name)) }
+func (wires) Uplink(name string) (lease.Conn, error) { return conn(wire.OpenUplink(name, 0)) }
 
 func (wires) Pod(netns, ifName string) (lease.Conn, error) { return conn(wire.OpenPod(netns, ifName)) }
 
 func (wires) Port(bridge string, mac wire.MAC) (lease.Conn, error) {
-	return conn(wire.OpenPort(bridge, mac))
+	return conn(wire.OpenPort(bridge, 0, mac))
 }
 
 func (wires) ARP(link string) (lease.ARPConn, error) {
-	c, err := wire.OpenARP(link)
+	c, err := wire.OpenARP(link, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -24,17 +25,25 @@ type ARPConn struct {
 }
 
 // OpenARP opens the link in the calling thread's namespace. Nothing is heard
-// before Watch. ErrNoLink if it is missing; a link that is down is none the
-// worse. The link must not be a port of a bridge, which hears no ARP, but the
-// bridge. Nothing is made promiscuous: see Send. This node's macvlans on a parent
-// neither hear it nor are heard there, only the LAN.
-func OpenARP(link string) (*ARPConn, error) {
-	// A socket for ARP costs the link's other traffic nothing.
-	file, err := openSocket(link, hearing{filter: nothing(), protocol: unix.ETH_P_ARP})
+// before Watch. With a VLAN ID, 1 to 4094, packets leave with that 802.1Q tag and
+// only those with exactly it are heard; a bridge that filters has to be in that
+// VLAN itself, and may have it as its own untagged one. ErrNoLink if the link is missing; one that is down is none the
+// worse. It must not be a port of a bridge, which hears no ARP, but the bridge.
+// Nothing is made promiscuous: see Send. This node's macvlans on a parent neither
+// hear it nor are heard there, only the LAN.
+func OpenARP(link string, vid uint16) (*ARPConn, error) {
+	if err := checkVID(vid); err != nil {
+		return nil, fmt.Errorf("ARP on %s: %w", link, err)
+	}
+	tag, err := tagOn(link, vid)
+	if err != nil {
+		return nil, fmt.Errorf("ARP of VLAN %d on %s: %w", vid, link, err)
+	}
+	file, err := openSocket(link, forARP(tag))
 	if err != nil {
 		return nil, err
 	}
-	conn, err := newConn(file, nothingMore)
+	conn, err := newConn(file, tag, nothingMore)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +62,10 @@ func (c *ARPConn) Watch(claims []Claim) error {
 	defer c.watching.Unlock()
 	by := sortClaims(claims)
 	c.claims.Store(&by)
-	filter := by.filter()
+	on := arpOn(c.conn.vid)
+	all, filter := slices.Concat(on, anyARP()), slices.Concat(on, by.filter())
 	if len(filter) > unix.BPF_MAXINSNS {
-		return c.attach(anyARP())
+		return c.attach(all)
 	}
 	err := c.attach(filter)
 	if !errors.Is(err, unix.ENOMEM) {
@@ -63,7 +73,7 @@ func (c *ARPConn) Watch(claims []Claim) error {
 	}
 	// The socket's memory has to hold the old filter and the new one at once:
 	// there may be room beside a short one.
-	if err := c.attach(anyARP()); err != nil {
+	if err := c.attach(all); err != nil {
 		return err
 	}
 	if err := c.attach(filter); !errors.Is(err, unix.ENOMEM) {
@@ -89,12 +99,12 @@ func (c *ARPConn) Receive() (ARP, error) {
 	c.conn.receiving.Lock()
 	defer c.conn.receiving.Unlock()
 	for {
-		frame, _, err := c.conn.next()
+		frame, aux, err := c.conn.next()
 		if err != nil {
 			return ARP{}, fmt.Errorf("receive from %s: %w", c.conn.file.Name(), err)
 		}
 		p, ok := parseARP(frame)
-		if ok && c.claims.Load().want(p) && !c.reflected(p) {
+		if ok && aux.on(c.conn.vid) && c.claims.Load().want(p) && !c.reflected(p) {
 			return p, nil
 		}
 	}

@@ -26,16 +26,21 @@ func announcementOf(ip netip.Addr, mac MAC) ARP {
 
 func openARP(t *testing.T, n *rtnltest.Netns, link string, claims ...Claim) *ARPConn {
 	t.Helper()
-	c, err := tryOpenARP(n, link)
+	return openARPOn(t, n, link, 0, claims...)
+}
+
+func openARPOn(t *testing.T, n *rtnltest.Netns, link string, vid uint16, claims ...Claim) *ARPConn {
+	t.Helper()
+	c, err := tryOpenARP(n, link, vid)
 	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	must(t, c.Watch(claims))
 	return c
 }
 
-func tryOpenARP(n *rtnltest.Netns, link string) (c *ARPConn, err error) {
+func tryOpenARP(n *rtnltest.Netns, link string, vid uint16) (c *ARPConn, err error) {
 	err = n.Do(func() (err error) {
-		c, err = OpenARP(link)
+		c, err = OpenARP(link, vid)
 		return err
 	})
 	return c, err
@@ -190,7 +195,7 @@ func TestABridgeThatGoesDownAndUpIsStillHeard(t *testing.T) {
 
 func TestABridgeThatIsMissingOrRemovedIsErrNoLink(t *testing.T) {
 	l := newLAN(t)
-	if _, err := tryOpenARP(l.node, "br7"); !errors.Is(err, ErrNoLink) {
+	if _, err := tryOpenARP(l.node, "br7", 0); !errors.Is(err, ErrNoLink) {
 		t.Errorf("open: %v", err)
 	}
 	c := l.bridge(t)

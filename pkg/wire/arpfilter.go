@@ -83,15 +83,11 @@ func (c claimants) chain() []bpf.Instruction {
 func number(b []byte) uint32 { return binary.BigEndian.Uint32(b) }
 
 // arpChecks is how many instructions of anyARP come before its verdict.
-const arpChecks = 8
+const arpChecks = 6
 
-// anyARP lets pass ARP for IPv4 over Ethernet. What comes in a VLAN has lost its
-// tag before it reaches a socket for ARP, but the kernel says that it is for
-// somebody else (PACKET_OTHERHOST).
+// anyARP lets pass ARP for IPv4 over Ethernet.
 func anyARP() []bpf.Instruction {
 	return []bpf.Instruction{
-		bpf.LoadExtension{Num: bpf.ExtType},
-		bpf.JumpIf{Cond: bpf.JumpEqual, Val: unix.PACKET_OTHERHOST, SkipTrue: 7},
 		bpf.LoadAbsolute{Off: 12, Size: 4},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: etherARP<<16 | arpHardware, SkipTrue: 5},
 		bpf.LoadAbsolute{Off: 16, Size: 4},
@@ -101,4 +97,27 @@ func anyARP() []bpf.Instruction {
 		bpf.RetConstant{Val: keepBytes},
 		bpf.RetConstant{Val: 0},
 	}
+}
+
+// arpOn drops what is of another VLAN, of what comes to forARP's socket. To one
+// for ARP alone it comes without its tag, but the kernel says that it is for
+// somebody else.
+func arpOn(vid uint16) []bpf.Instruction {
+	if vid != 0 {
+		return onVLAN(vid)
+	}
+	return []bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: unix.PACKET_OTHERHOST, SkipTrue: 1},
+		bpf.RetConstant{Val: 0},
+	}
+}
+
+// forARP hears nothing yet. A socket for ARP alone costs the link's other traffic
+// nothing; only one for all is told of tags.
+func forARP(vid uint16) hearing {
+	if vid != 0 {
+		return hearing{filter: nothing(), protocol: unix.ETH_P_ALL}
+	}
+	return hearing{filter: nothing(), protocol: unix.ETH_P_ARP}
 }

@@ -114,7 +114,7 @@ func TestOurOwnProbeThatTheNetworkSendsBackIsNotHeard(t *testing.T) {
 
 func TestNothingIsHeardBeforeWatchAndOnlyWhatTheLastSays(t *testing.T) {
 	l := newLAN(t)
-	c, err := tryOpenARP(l.node, "br0")
+	c, err := tryOpenARP(l.node, "br0", 0)
 	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	first, second := netip.MustParseAddr("192.0.2.81"), netip.MustParseAddr("192.0.2.82")
@@ -205,8 +205,7 @@ func FuzzParseARP(f *testing.F) {
 	} {
 		f.Add(arpFrame(f, p))
 	}
-	// The virtual machine knows no types of packets.
-	vm, err := bpf.NewVM(watched.filter()[2:])
+	vm, err := bpf.NewVM(watched.filter())
 	must(f, err)
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		kept, err := vm.Run(frame)

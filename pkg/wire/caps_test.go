@@ -17,21 +17,21 @@ func TestWhatTakesMoreThanPodlandsCapabilities(t *testing.T) {
 	l := newLAN(t)
 	pod, _ := newPod(t)
 	asPodland(t, l.node, func() error {
-		c, err := OpenUplink("eth1")
+		c, err := OpenUplink("eth1", 0)
 		if err != nil {
 			return err
 		}
 		return c.Close()
 	})
 	asPodland(t, l.node, func() error {
-		c, err := OpenPort("br0", podMAC())
+		c, err := OpenPort("br0", 0, podMAC())
 		if err != nil {
 			return err
 		}
 		return errors.Join(c.Send(release()), c.Close())
 	})
 	asPodland(t, l.node, func() error {
-		c, err := OpenARP("br0")
+		c, err := OpenARP("br0", 0)
 		if err != nil {
 			return err
 		}

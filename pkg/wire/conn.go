@@ -27,6 +27,7 @@ const (
 type Conn struct {
 	file   *os.File
 	raw    syscall.RawConn
+	vid    uint16 // of what is sent and heard; 0: without a tag
 	frames atomic.Uint64
 
 	receiving sync.Mutex // guards frame and control
@@ -38,21 +39,29 @@ type Conn struct {
 }
 
 // OpenUplink opens the link in the calling thread's namespace and keeps it
-// promiscuous until Close: replies to every MAC are heard. ErrNoLink if it is
-// missing; a link that is down is none the worse.
-func OpenUplink(name string) (*Conn, error) {
-	file, err := openSocket(name, forDHCP(true))
+// promiscuous until Close: replies to every MAC are heard. With a VLAN ID, 1 to
+// 4094, messages leave with that 802.1Q tag, and only replies with exactly it are
+// heard; with 0 they leave without, and only replies are heard that bear none, or
+// one with a priority alone. ErrNoLink if the link is missing; one that is down is
+// none the worse.
+func OpenUplink(name string, vid uint16) (*Conn, error) {
+	if err := checkVID(vid); err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	what := forDHCP(vid)
+	what.promiscuous = true
+	file, err := openSocket(name, what)
 	if err != nil {
 		return nil, err
 	}
-	return newConn(file, nothingMore)
+	return newConn(file, vid, nothingMore)
 }
 
 func nothingMore() error { return nil }
 
 // newConn takes over the file, and release, which it calls after Close or at
 // once if it fails.
-func newConn(file *os.File, release func() error) (*Conn, error) {
+func newConn(file *os.File, vid uint16, release func() error) (*Conn, error) {
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("packet socket: %w", err), file.Close(), release())
@@ -60,6 +69,7 @@ func newConn(file *os.File, release func() error) (*Conn, error) {
 	return &Conn{
 		file:    file,
 		raw:     raw,
+		vid:     vid,
 		release: release,
 		frame:   make([]byte, maxFrame),
 		control: make([]byte, maxControl),
@@ -78,7 +88,7 @@ func (c *Conn) Receive() (Message, error) {
 		if err != nil {
 			return Message{}, fmt.Errorf("receive from %s: %w", c.file.Name(), err)
 		}
-		if m, ok := parse(frame, !aux.partial); ok && aux.vid == 0 {
+		if m, ok := parse(frame, !aux.partial); ok && aux.on(c.vid) {
 			c.frames.Add(1)
 			m.Payload = append([]byte(nil), m.Payload...)
 			return m, nil
@@ -129,6 +139,7 @@ func (c *Conn) Send(d Datagram) error {
 }
 
 func (c *Conn) write(frame []byte) error {
+	frame = tag(frame, c.vid)
 	_, err := c.file.Write(frame)
 	if errors.Is(err, unix.ENETDOWN) {
 		// It may be the report of a time that has passed, which nobody has

@@ -7,19 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	vidMask   = 0x0fff
-	keepBytes = 1 << 18
-)
+const keepBytes = 1 << 18
 
-// replies lets pass what may be a DHCP reply: of no VLAN (the kernel has taken
-// a tag out of the frame already), IPv4, UDP, no fragment, to port 68, op
-// BOOTREPLY. It runs in the kernel, so that a busy LAN costs podland nothing. A
-// load behind the frame's end drops it.
+// replies lets pass what may be a DHCP reply: IPv4, UDP, no fragment, to port
+// 68, op BOOTREPLY. It runs in the kernel, so that a busy LAN costs podland
+// nothing. A load behind the frame's end drops it.
 func replies() []bpf.Instruction {
 	return []bpf.Instruction{
-		bpf.LoadExtension{Num: bpf.ExtVLANTag},
-		bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: vidMask, SkipTrue: 12},
 		bpf.LoadAbsolute{Off: 12, Size: 2},
 		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: etherIPv4, SkipTrue: 10},
 		bpf.LoadAbsolute{Off: etherLen + 9, Size: 1},

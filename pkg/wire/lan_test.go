@@ -48,9 +48,11 @@ func edit(frame []byte, at int, b ...byte) []byte {
 }
 
 // tagged puts an 802.1Q tag into the frame.
-func tagged(frame []byte, vid uint16) []byte {
-	out := append(bytes.Clone(frame[:12]), 0x81, 0, byte(vid>>8), byte(vid))
-	return append(out, frame[12:]...)
+func tagged(frame []byte, tci uint16) []byte { return taggedAs(frame, etherVLAN, tci) }
+
+func taggedAs(frame []byte, tpid, tci uint16) []byte {
+	out := binary.BigEndian.AppendUint16(bytes.Clone(frame[:12]), tpid)
+	return append(binary.BigEndian.AppendUint16(out, tci), frame[12:]...)
 }
 
 // lan is a node whose bridge br0 has the port eth1, plugged into lan0.
@@ -140,7 +142,12 @@ func tryOpen(n *rtnltest.Netns, fn func() (*Conn, error)) (c *Conn, err error) {
 
 func (l *lan) uplink(t *testing.T) *Conn {
 	t.Helper()
-	return open(t, l.node, func() (*Conn, error) { return OpenUplink("eth1") })
+	return l.vlan(t, 0)
+}
+
+func (l *lan) vlan(t *testing.T, vid uint16) *Conn {
+	t.Helper()
+	return open(t, l.node, func() (*Conn, error) { return OpenUplink("eth1", vid) })
 }
 
 // hears fails unless the next reply is the one of that text.

@@ -22,7 +22,7 @@ func OpenPod(netns, ifname string) (*Conn, error) {
 	defer func() { _ = target.Close() }()
 	var socket, silencer *os.File
 	err = inNetns(target, func() (err error) {
-		if socket, err = openSocket(ifname, forDHCP(false)); err != nil {
+		if socket, err = openSocket(ifname, fromVeth()); err != nil {
 			return err
 		}
 		if silencer, err = openSilencer(ifname); err != nil {
@@ -33,7 +33,7 @@ func OpenPod(netns, ifname string) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("network namespace %s: %w", netns, err)
 	}
-	return newConn(socket, func() error { return closeSilencer(silencer) })
+	return newConn(socket, 0, func() error { return closeSilencer(silencer) })
 }
 
 // openNetns opens the file. A mount point whose mount has gone is an ordinary

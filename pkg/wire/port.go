@@ -32,16 +32,21 @@ const (
 // OpenPort makes a momentary port on the bridge, for a message of mac where no
 // uplink and no Pod's namespace is left to send it from: a veth pair in the
 // calling thread's namespace, one end a port, the Conn on the other. It returns
-// when the bridge forwards to the port, 5 s at most. Close removes the pair.
-// ErrNoLink if the bridge is missing. Its IPv4 packets have at most 1279 bytes.
-func OpenPort(bridge string, mac MAC) (*Conn, error) {
+// when the bridge forwards to the port, 5 s at most. Close removes the pair. With
+// a VLAN ID, 1 to 4094, the bridge has to filter, and the port is in that VLAN
+// alone; with 0 in those of every port. ErrNoLink if the bridge is missing. Its
+// IPv4 packets have at most 1279 bytes.
+func OpenPort(bridge string, vid uint16, mac MAC) (*Conn, error) {
+	if err := checkVID(vid); err != nil {
+		return nil, fmt.Errorf("port on %s: %w", bridge, err)
+	}
 	h, err := rtnl.Here()
 	if err != nil {
 		return nil, fmt.Errorf("port on %s: %w", bridge, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), forwardingBudget)
 	defer cancel()
-	conn, err := openPort(ctx, h, bridge, mac)
+	conn, err := openPort(ctx, h, bridge, vid, mac)
 	if err != nil {
 		h.Close()
 		return nil, fmt.Errorf("port on %s: %w", bridge, err)
@@ -50,7 +55,7 @@ func OpenPort(bridge string, mac MAC) (*Conn, error) {
 }
 
 // openPort hands h over to the Conn.
-func openPort(ctx context.Context, h *rtnl.Handle, bridge string, mac MAC) (*Conn, error) {
+func openPort(ctx context.Context, h *rtnl.Handle, bridge string, vid uint16, mac MAC) (*Conn, error) {
 	master, err := bridgeLink(h, bridge)
 	if err != nil {
 		return nil, err
@@ -59,11 +64,11 @@ func openPort(ctx context.Context, h *rtnl.Handle, bridge string, mac MAC) (*Con
 	if err != nil {
 		return nil, err
 	}
-	file, err := names.join(ctx, h, master.Index)
+	file, err := names.join(ctx, h, master.Index, vid)
 	if err != nil {
 		return nil, errors.Join(err, h.Delete(names.port))
 	}
-	return newConn(file, func() error {
+	return newConn(file, 0, func() error {
 		defer h.Close()
 		return h.Delete(names.port)
 	})
@@ -134,7 +139,7 @@ func newPair() pair {
 
 // join makes the one end a port that forwards, and returns a socket on the
 // other.
-func (p pair) join(ctx context.Context, h *rtnl.Handle, bridge int) (*os.File, error) {
+func (p pair) join(ctx context.Context, h *rtnl.Handle, bridge int, vid uint16) (*os.File, error) {
 	port, err := h.Link(p.port)
 	if err != nil {
 		return nil, err
@@ -148,13 +153,13 @@ func (p pair) join(ctx context.Context, h *rtnl.Handle, bridge int) (*os.File, e
 		if err := upWithoutARP(p.far); err != nil {
 			return err
 		}
-		file, err = openSocket(p.far, forDHCP(false))
+		file, err = openSocket(p.far, fromVeth())
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	err = forward(ctx, h, port.Attrs().Index, bridge)
+	err = forward(ctx, h, port.Attrs().Index, bridge, vid)
 	if err == nil {
 		err = waitSending(ctx, h, far.Attrs().Index)
 	}
@@ -184,8 +189,11 @@ func upWithoutARP(name string) error {
 }
 
 // forward makes the link a port and waits until its bridge forwards.
-func forward(ctx context.Context, h *rtnl.Handle, index, bridge int) error {
+func forward(ctx context.Context, h *rtnl.Handle, index, bridge int, vid uint16) error {
 	if err := h.SetMaster(index, bridge); err != nil {
+		return err
+	}
+	if err := inVLAN(h, index, bridge, vid); err != nil {
 		return err
 	}
 	if err := h.SetUp(index); err != nil {

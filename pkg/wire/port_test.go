@@ -15,7 +15,7 @@ import (
 
 func momentaryPort(t *testing.T, n *rtnltest.Netns) *Conn {
 	t.Helper()
-	return open(t, n, func() (*Conn, error) { return OpenPort("br0", podMAC()) })
+	return open(t, n, func() (*Conn, error) { return OpenPort("br0", 0, podMAC()) })
 }
 
 func TestAMomentaryPortReachesTheBridgesOtherPorts(t *testing.T) {
@@ -118,7 +118,7 @@ func TestABridgeThatDoesNotForwardIsAnErrorAndNothingIsLeft(t *testing.T) {
 // refuses fails unless there is an error, and nothing left.
 func refuses(ctx context.Context, t *testing.T, l *lan, want error) {
 	t.Helper()
-	if _, err := openPort(ctx, l.node.Handle, "br0", podMAC()); !errors.Is(err, want) {
+	if _, err := openPort(ctx, l.node.Handle, "br0", 0, podMAC()); !errors.Is(err, want) {
 		t.Errorf("%v, wanted %v", err, want)
 	}
 	if names := momentary(t, l.node); len(names) != 0 {

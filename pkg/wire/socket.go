@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
@@ -23,8 +24,15 @@ type hearing struct {
 
 // forDHCP takes ETH_P_ALL, since a socket for ETH_P_IP on a bridge's port hears
 // nothing: the bridge takes the frame before that protocol's handlers.
-func forDHCP(promiscuous bool) hearing {
-	return hearing{filter: replies(), protocol: unix.ETH_P_ALL, promiscuous: promiscuous, direct: !promiscuous}
+func forDHCP(vid uint16) hearing {
+	return hearing{filter: slices.Concat(onVLAN(vid), replies()), protocol: unix.ETH_P_ALL}
+}
+
+// fromVeth is forDHCP on the end of a veth.
+func fromVeth() hearing {
+	what := forDHCP(0)
+	what.direct = true
+	return what
 }
 
 // openSocket opens a packet socket on the link in the calling thread's

@@ -131,7 +131,7 @@ func TestAnUplinkThatIsDownCanBeOpened(t *testing.T) {
 
 func TestALinkThatIsMissingOrRemovedIsErrNoLink(t *testing.T) {
 	l := newLAN(t)
-	if _, err := tryOpen(l.node, func() (*Conn, error) { return OpenUplink("eth7") }); !errors.Is(err, ErrNoLink) {
+	if _, err := tryOpen(l.node, func() (*Conn, error) { return OpenUplink("eth7", 0) }); !errors.Is(err, ErrNoLink) {
 		t.Errorf("open: %v", err)
 	}
 	c := l.uplink(t)
@@ -168,7 +168,7 @@ func TestTheUplinkIsPromiscuousAsLongAsItIsOpen(t *testing.T) {
 	n := rtnltest.New(t)
 	n.Cable(t, "eth1", rtnltest.New(t), "lan0")
 	promiscuous := func() int { return n.Must(t, "eth1").Attrs().Promisc }
-	c := open(t, n, func() (*Conn, error) { return OpenUplink("eth1") })
+	c := open(t, n, func() (*Conn, error) { return OpenUplink("eth1", 0) })
 	if promiscuous() != 1 {
 		t.Error("not promiscuous while open")
 	}
