@@ -190,6 +190,7 @@ func (a attacker) layerTwo() map[string][]byte {
 	to := func(dst string, etherType uint16, payload ...byte) []byte {
 		return rawEthernet(mustMAC(dst), a.mac, etherType, append(payload, make([]byte, 40)...))
 	}
+	datagram := ip4Packet(a.own, a.router, protoUDP, 0, nil, udpSegment(40000, 40000, nil))
 	tagged := func(outer uint16, tag ...byte) []byte { return a.eth(outer, append(tag, arp...)) }
 	snap := func(etherType uint16, payload []byte) []byte {
 		b := append([]byte{0xaa, 0xaa, 3, 0, 0, 0}, byte(etherType>>8), byte(etherType))
@@ -201,6 +202,8 @@ func (a attacker) layerTwo() map[string][]byte {
 		"11 a PVST BPDU":              to("01:00:0c:cc:cc:cd", 50, 0xaa, 0xaa, 3, 0, 0, 0x0c, 1, 0x0b),
 		"12 a VLAN tag":               tagged(0x8100, 0, 20, 8, 6),
 		"12 a priority tag":           tagged(0x8100, 0xe0, 0, 8, 6),
+		"12 IPv4 behind a tag":        a.eth(0x8100, append([]byte{0, 20, 8, 0}, datagram...)),
+		"12 IPv4 behind priority 0":   a.eth(0x8100, append([]byte{0, 0, 8, 0}, datagram...)),
 		"12 a service tag":            tagged(0x88a8, 0, 20, 8, 6),
 		"12 a service and a VLAN tag": tagged(0x88a8, 0, 1, 0x81, 0, 0, 20, 8, 6),
 		"12 two VLAN tags":            tagged(0x8100, 0, 1, 0x81, 0, 0, 20, 8, 6),

@@ -96,6 +96,71 @@ func TestGuardAPodHearsNothingThatIsForOthers(t *testing.T) {
 	}
 }
 
+// Row 19: without the guard each broadcast would come back by the other port,
+// for ever.
+func TestGuardAPodThatBridgesTwoOfItsPortsMakesNoLoop(t *testing.T) {
+	t.Parallel()
+	const broadcasts = 20
+	s := newSiege(t)
+	s.begin(t)
+	second := attach(t, s.node, s.conf, s.pod, lab.Attachment{IfName: "net1"}).Interfaces[1].Name
+	inALoop(t, s.pod, "eth0", "net1")
+	isOne := has("round and round")
+	loops := make(map[string]*lab.Capture)
+	for _, end := range []string{"eth0", "net1"} {
+		loops[end] = s.pod.Capture(end, func(f ether.Frame) bool { return f.Outgoing && isOne(f) })
+	}
+	got := s.listen(func(f ether.Frame) bool { return !f.Outgoing && isOne(f) })
+	host := newRawOn(t, s.client)
+	for i := range broadcasts {
+		host.say(datagram(host.mac, host.addr, fmt.Sprint("round and round ", i)))
+	}
+	for end, loop := range loops {
+		err := loop.Await(t.Context(), func(sent []ether.Frame) bool { return len(sent) >= broadcasts })
+		if err != nil {
+			t.Fatalf("the Pod's bridge does not hand on to %s: %v", end, err)
+		}
+	}
+	expected := map[string]int{"the node": broadcasts, "another Pod": broadcasts, "the LAN": 0}
+	for where, want := range expected {
+		if err := got[where].Await(t.Context(), func(came []ether.Frame) bool { return len(came) >= want }); err != nil {
+			t.Fatalf("the broadcasts do not come to %s: %v", where, err)
+		}
+	}
+	reaches(t, s.client, s.neighbour) // so has what took another processor
+	for where, want := range expected {
+		if n := len(got[where].All()); n != want {
+			t.Errorf("%d of the broadcasts came to %s, want %d", n, where, want)
+		}
+	}
+	s.checkForwarding(t)
+	s.port, s.mac = second, macOf(t, s.pod.Netns, "net1")
+	s.checkForwarding(t)
+}
+
+// inALoop makes a bridge in the Pod with these ports.
+func inALoop(t *testing.T, pod *lab.Pod, ports ...string) {
+	t.Helper()
+	h, err := pod.Netlink()
+	if err != nil {
+		t.Fatal(err)
+	}
+	attrs, snooping := netlink.NewLinkAttrs(), false
+	attrs.Name = "loop"
+	bridge := &netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}
+	if err := h.LinkAdd(bridge); err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range ports {
+		if err := h.LinkSetMaster(link(t, pod.Netns, port), bridge); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := h.LinkSetUp(bridge); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestGuardABridgeOfOthersLosesNothing(t *testing.T) {
 	t.Parallel()
 	s := newSiege(t)
