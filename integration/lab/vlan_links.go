@@ -99,3 +99,17 @@ func tag(l netlink.Link, names map[int]string) string {
 	}
 	return fmt.Sprintf("%s %d on %s", protocol, v.VlanId, names[v.ParentIndex])
 }
+
+// AddBridge makes a bridge as an administrator does.
+func (n *Netns) AddBridge(name string, filtering bool) error {
+	return n.addBridge(bridgeSpec{name: name, snooping: true, filtering: filtering})
+}
+
+// Enslave makes a link a port of a bridge.
+func (n *Netns) Enslave(port, bridge string) error { return n.enslave(port, bridge) }
+
+// AddNIC plugs another NIC of the node's into the switch.
+func (n *Node) AddNIC(name string) error {
+	_, err := n.lab.sw.plug(n.Netns, name, nil, 0)
+	return err
+}
