@@ -43,6 +43,10 @@ MODULES := $(patsubst %/go.mod,%,$(wildcard integration/*/go.mod integration/*/*
 
 UNIT := ./pkg/... ./plugins/... ./cmd/...
 INTEGRATION := ./integration/...
+# What is tested in a virtual machine too where this kernel has no VLANs.
+VLAN_PACKAGES := ./pkg/rtnl ./pkg/segment ./pkg/pod ./pkg/wire ./pkg/guard ./integration/vlan
+# Where that was, in a line.
+VLAN_WHERE := .cache/vlan-where.txt
 # The race detector needs cgo, so a C compiler. Without one the tests still run.
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 # gotestsum's --format: pkgname, testname, dots, standard-verbose ...
@@ -107,14 +111,26 @@ faulty: need-go ## build podland with fault points, for tests, into bin/fault/
 	@mkdir -p bin/fault && chown --reference=. bin bin/fault
 	@CGO_ENABLED=0 $(GO) build -trimpath -tags fault -ldflags '-s -w' -o bin/fault/podland $(MAIN_podland)
 
+# summary is gotestsum's over a command that prints events, then what skipped
+# unduly, then where the tests of VLANs ran.
+define summary
+rm -f .cache/tests.json $(VLAN_WHERE); status=0; \
+$(TOOL) gotestsum --format $(FORMAT) --format-hide-empty-pkg --jsonfile .cache/tests.json --raw-command -- $(1) \
+  && $(GO) run ./integration/house/skips integration/skips.txt .cache/tests.json || status=1; \
+cat $(VLAN_WHERE) || status=1; \
+exit $$status
+endef
+
 .PHONY: test
 test: need-root build reference faulty ## run every test (root); fails on a skip that integration/skips.txt does not name
 	@$(if $(RACE),,echo "no C compiler: the tests run without the race detector";) \
-	rm -f .cache/tests.json
-	@GO="$(GO)" RACE="$(RACE)" UNIT="$(UNIT)" INTEGRATION="$(INTEGRATION)" \
-	  $(TOOL) gotestsum --format $(FORMAT) --format-hide-empty-pkg --jsonfile .cache/tests.json \
-	  --raw-command -- integration/tools/gotest.sh \
-	  && $(GO) run ./integration/house/skips integration/skips.txt .cache/tests.json
+	export GO="$(GO)" RACE="$(RACE)" UNIT="$(UNIT)" INTEGRATION="$(INTEGRATION)" \
+	  VLAN_PACKAGES="$(VLAN_PACKAGES)" VLAN_WHERE="$(VLAN_WHERE)"; \
+	$(call summary,integration/tools/gotest.sh)
+
+.PHONY: test-vlan
+test-vlan: need-root build reference faulty ## run the tests of VLANs alone (root), in a virtual machine where this kernel has none
+	@$(call summary,$(GO) run ./integration/vm/vlantests -natively -go "$(GO)" -where $(VLAN_WHERE) $(VLAN_PACKAGES))
 
 .PHONY: test-unit
 test-unit: need-go ## run the packages' own tests, no root needed (those that need it skip)

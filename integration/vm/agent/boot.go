@@ -85,6 +85,11 @@ func prepare() error {
 	if err := os.MkdirAll("/run/netns", 0o755); err != nil {
 		return fmt.Errorf("folder for namespaces: %w", err)
 	}
+	// As Linux has it by default since 6.7; a filter of a thousand claims
+	// (pkg/wire) takes it.
+	if err := os.WriteFile("/proc/sys/net/core/optmem_max", []byte("131072"), 0o644); err != nil {
+		return fmt.Errorf("room for socket filters: %w", err)
+	}
 	if err := unix.Sethostname([]byte("podlan-vm")); err != nil {
 		return os.NewSyscallError("sethostname", err)
 	}

@@ -29,6 +29,9 @@ func (f flags) inMachine(ctx context.Context, here string) error {
 		return fmt.Errorf("folder for the tests: %w", err)
 	}
 	defer os.RemoveAll(dir)
+	if err := f.say("none ran"); err != nil {
+		return err
+	}
 	all, err := f.compile(ctx, dir)
 	if err != nil {
 		return err
@@ -41,13 +44,16 @@ func (f flags) inMachine(ctx context.Context, here string) error {
 	if err := f.say("in a VM, Linux %s (this kernel, %s, has no 802.1Q or no bridge VLAN filtering)", m.Release, here); err != nil {
 		return err
 	}
-	var errs []error
+	var verdict error
 	for _, p := range all {
-		if err := f.test(ctx, m, p); err != nil {
-			errs = append(errs, err)
+		switch err := f.test(ctx, m, p); {
+		case errors.Is(err, errFailed):
+			verdict = err
+		case err != nil:
+			return err
 		}
 	}
-	return errors.Join(errs...)
+	return verdict
 }
 
 // test runs one package's tests. What becomes of it all goes through test2json,
