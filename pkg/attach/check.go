@@ -19,8 +19,8 @@ import (
 	"github.com/podlan/podlan/pkg/pod"
 )
 
-// Check compares the attachment with what ADD left: its record, the port, the
-// guard, the Pod end. It changes nothing.
+// Check compares the attachment with what ADD left: its record, the way to the
+// LAN, the port, the guard, the Pod end. It changes nothing.
 func (p Plugin) Check(args *skel.CmdArgs) error {
 	conf, err := netconf.ParseBridge(args.StdinData, args.Args)
 	if err != nil {
@@ -64,6 +64,9 @@ func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.Cmd
 	bridge, err := n.links.Link(rec.Bridge)
 	if err != nil {
 		return changed("the bridge is gone", err.Error())
+	}
+	if err := n.verifySegment(rec, bridge); err != nil {
+		return err
 	}
 	spec := portSpec(n.conf, args, rec.Key, rec.HardwareAddr(), bridge.Attrs().MTU)
 	spec.MTU = n.expectedMTU(rec, args, prev, spec.BridgeMTU)

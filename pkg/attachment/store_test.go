@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/netconf"
+	"github.com/podlan/podlan/pkg/segment"
 	"github.com/podlan/podlan/pkg/statefile"
 )
 
@@ -26,7 +28,9 @@ func full() attachment.Record {
 		Key:     attachment.Key{Network: "lan", ContainerID: "c1", IfName: "eth0"},
 		State:   attachment.Ready, Order: attachment.LeaseFirst,
 		BootID: "boot", Deadline: time.Minute, Netns: "/run/netns/p1", NetnsInode: 4026531840,
-		Bridge: "br0", Uplink: "eth1", HostEnd: "vethpl012345678", MAC: "02:00:00:00:00:01",
+		Bridge: "br0", Uplink: "eth1", Parent: "eth0", OuterVLAN: 100, VLAN: 20, Trunk: []netconf.VLANRange{{First: 30, Last: 39}},
+		KeepDefault: true, Filtering: true, Granted: segment.Grant{Uplink: []netconf.VLANRange{{First: 30, Last: 31}}},
+		HostEnd: "vethpl012345678", MAC: "02:00:00:00:00:01",
 		Guard: true, DHCP: true, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/24")}, Masq: true, IPAM: "podlan-dhcp",
 	}
 }
