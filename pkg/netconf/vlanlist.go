@@ -35,10 +35,11 @@ func (o *object) vlanRanges(key string, numbers bool) []VLANRange {
 	}
 	var ranges []VLANRange
 	for vid, is := range taken {
-		switch {
-		case is && taken[vid-1]:
-			ranges[len(ranges)-1].Last = uint16(vid)
-		case is:
+		switch last := len(ranges) - 1; {
+		case !is:
+		case last >= 0 && int(ranges[last].Last) == vid-1:
+			ranges[last].Last++
+		default:
 			ranges = append(ranges, VLANRange{uint16(vid), uint16(vid)})
 		}
 	}
