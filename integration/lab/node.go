@@ -21,6 +21,10 @@ type NodeOptions struct {
 	NoUplink bool
 	// UplinkMAC is the NIC's MAC; the kernel chooses one if nil.
 	UplinkMAC net.HardwareAddr
+	// Cable takes two NICs of the machine's own namespace, at both ends of one
+	// cable, instead of a veth: the first as the uplink, the other as the switch's
+	// port. A virtual machine has them (integration/vm -nic).
+	Cable [2]string
 	// MTU of the NIC and the bridge in bytes. Default 1500.
 	MTU int
 
@@ -96,7 +100,7 @@ func (l *Lab) newNode(name string, opts NodeOptions) (*Node, error) {
 // wire makes the NIC and the bridge.
 func (n *Node) wire(opts NodeOptions) error {
 	if !opts.NoUplink {
-		port, err := n.lab.sw.plug(n.Netns, opts.Uplink, opts.UplinkMAC, opts.MTU)
+		port, err := n.lab.sw.plugNode(n.Netns, opts)
 		if err != nil {
 			return err
 		}

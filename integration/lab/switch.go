@@ -43,14 +43,18 @@ func (l *Lab) newSwitch() (*lanSwitch, error) {
 // plug connects a namespace to the switch by a NIC of the given name and
 // returns the switch's end.
 func (s *lanSwitch) plug(ns *Netns, nic string, mac net.HardwareAddr, mtu int) (string, error) {
-	s.mu.Lock()
-	s.ports++
-	port := fmt.Sprintf("port%d", s.ports)
-	s.mu.Unlock()
+	port := s.nextPort()
 	if err := s.ns.addVeth(vethSpec{name: port, mtu: mtu, peer: nic, peerNS: ns, peerMAC: mac}); err != nil {
 		return "", err
 	}
 	return port, s.ns.enslave(port, switchBridge)
+}
+
+func (s *lanSwitch) nextPort() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ports++
+	return fmt.Sprintf("port%d", s.ports)
 }
 
 // Switch returns the switch's namespace, to capture on and to unplug from.

@@ -86,15 +86,25 @@ func newSiteWith(t *testing.T, m mode, vlans map[uint16]lab.VLANOptions) *site {
 	if !slices.ContainsFunc(slices.Collect(maps.Values(vlans)), func(o lab.VLANOptions) bool { return o.Server != lab.None }) {
 		opts.Server = lab.None
 	}
-	l := newLab(t, opts)
-	s := &site{Lab: l, mode: m, vlans: map[uint16]*lab.VLAN{}, hosts: map[uint16]*lab.Host{0: l.Host("host0")}}
+	s := &site{Lab: newLab(t, opts), mode: m, vlans: map[uint16]*lab.VLAN{}, hosts: map[uint16]*lab.Host{}}
+	s.populate(vlans)
+	s.plugIn(m.node())
+	return s
+}
+
+// populate adds the VLANs, and a host in each and on the untagged LAN.
+func (s *site) populate(vlans map[uint16]lab.VLANOptions) {
+	s.hosts[0] = s.Host("host0")
 	for vid, o := range vlans {
-		s.vlans[vid] = l.VLAN(vid, o)
+		s.vlans[vid] = s.VLAN(vid, o)
 		s.hosts[vid] = s.vlans[vid].Host(fmt.Sprintf("host%d", vid))
 	}
-	s.node = l.Node("n1", m.node())
-	s.node.Trunk(slices.Collect(maps.Keys(vlans))...)
-	return s
+}
+
+// plugIn adds the node, on a port that carries all VLANs.
+func (s *site) plugIn(opts lab.NodeOptions) {
+	s.node = s.Node("n1", opts)
+	s.node.Trunk(slices.Collect(maps.Keys(s.vlans))...)
 }
 
 // server is the VLAN's, 0: the untagged LAN's.

@@ -1,0 +1,151 @@
+package vlan_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/podlan/podlan/integration/lab"
+)
+
+// faultyBin is a folder of programs in which podlan-bridge has fault points: it
+// dies where PODLAN_FAULT says (pkg/fault).
+func faultyBin(t *testing.T) string {
+	t.Helper()
+	root, err := lab.ModuleRoot()
+	must(t, err)
+	bin := t.TempDir()
+	for name, from := range map[string]string{
+		"podlan-bridge": "fault/podlan-bridge", "podlan-dhcp": "podlan-dhcp", "podland": "podland",
+	} {
+		path := filepath.Join(root, "bin", from)
+		if _, err := os.Stat(path); err != nil {
+			t.Fatalf("%v; it is built by `make build faulty`", err)
+		}
+		must(t, os.Symlink(path, filepath.Join(bin, name)))
+	}
+	return bin
+}
+
+// faultSite is a site whose podlan-bridge can be told to die.
+func faultSite(t *testing.T, m mode) *site {
+	t.Helper()
+	l := newLab(t, lab.Options{Server: lab.None, Bin: faultyBin(t)})
+	s := &site{Lab: l, mode: m, node: l.Node("n1", m.node()), hosts: map[uint16]*lab.Host{}}
+	s.hosts[10] = l.VLAN(10, lab.VLANOptions{Options: lab.Options{Server: lab.None}}).Host("host10")
+	s.node.Trunk(10)
+	return s
+}
+
+// makings are how a node comes to a segment, of each mode the one with most steps.
+func makings() map[string]struct {
+	mode mode
+	keys object
+} {
+	type making = struct {
+		mode mode
+		keys object
+	}
+	return map[string]making{
+		"QinQ":                 {subinterface, object{"uplink": "eth1", "vlan": 10, "outerVlan": 100}},
+		"filtering":            {filtering, object{"vlan": 10, "vlanTrunk": []object{{"id": 20}}}},
+		"a bridge and gateway": {subinterface, object{"bridge": "own0", "uplink": "spare0", "vlan": 10, "vlanMode": "filtering", "isGateway": true}},
+	}
+}
+
+func TestWhereverPodlanBridgeDiesInMakingASegmentTheNextADDOrGCEndsClean(t *testing.T) {
+	for name, making := range makings() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := faultSite(t, making.mode)
+			must(t, s.node.AddNIC("spare0"))
+			conf := network(s.node, hostLocal(), making.keys)
+			before := s.node.Snapshot()
+			points := s.pointsOf(t, conf)
+			asBefore(t, s.node, before)
+			for i, point := range points {
+				s.dies(t, conf, point, i)
+				if i%2 == 0 {
+					s.nextADD(t, conf, i)
+				}
+				must(t, s.node.GC(t.Context(), conf))
+				if err := s.clean(before); err != nil {
+					t.Fatalf("after a death at %s: %v", point, err)
+				}
+			}
+		})
+	}
+}
+
+// pointsOf are the steps of an ADD and its DEL that have to do with the segment,
+// each passing of each.
+func (s *site) pointsOf(t *testing.T, conf []byte) []string {
+	t.Helper()
+	trace := filepath.Join(t.TempDir(), "trace")
+	s.node.AddEnv("PODLAN_FAULT_TRACE=" + trace)
+	pod := s.node.Pod("trace")
+	attach(t, s.node, conf, pod)
+	detach(t, s.node, conf, pod)
+	s.node.AddEnv("PODLAN_FAULT_TRACE=")
+	text, err := os.ReadFile(trace)
+	must(t, err)
+	var points []string
+	passed := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		_, point, _ := strings.Cut(strings.TrimSpace(line), " ")
+		passed[point]++
+		points = append(points, fmt.Sprintf("%s:%d", point, passed[point]))
+	}
+	if !slices.ContainsFunc(points, func(p string) bool { return strings.HasPrefix(p, "segment.") }) {
+		t.Fatalf("no step of making a segment among %v", points)
+	}
+	return points
+}
+
+// dies has the plugin killed at the point, in an ADD or, where that does not pass
+// it, in its DEL. A runtime then forgets it.
+func (s *site) dies(t *testing.T, conf []byte, point string, i int) {
+	t.Helper()
+	pod := s.node.Pod(fmt.Sprintf("dies%d", i))
+	s.node.AddEnv("PODLAN_FAULT=" + point)
+	defer s.node.AddEnv("PODLAN_FAULT=")
+	_, err := s.node.Add(t.Context(), conf, pod)
+	if err == nil {
+		err = s.node.Del(t.Context(), conf, pod)
+	}
+	if err == nil {
+		t.Errorf("%s was not passed", point)
+	}
+}
+
+// nextADD is another Pod's, which works whatever the dead one left.
+func (s *site) nextADD(t *testing.T, conf []byte, i int) {
+	t.Helper()
+	pod := s.node.Pod(fmt.Sprintf("next%d", i))
+	result := attach(t, s.node, conf, pod)
+	must(t, s.node.Check(t.Context(), conf, pod))
+	if s.mode == filtering {
+		isAt(t, s.hosts[10], address(t, result), podMAC(t, result))
+	}
+	detach(t, s.node, conf, pod)
+}
+
+// clean tells what the node has that it had not before.
+func (s *site) clean(before lab.Snapshot) error {
+	now, err := s.node.TakeSnapshot()
+	if err != nil {
+		return err
+	}
+	if diff := before.Diff(now); diff != "" {
+		return errors.New(diff)
+	}
+	files, err := s.node.StateFiles()
+	if len(files) > 0 {
+		err = fmt.Errorf("files %v", files)
+	}
+	return err
+}
