@@ -88,6 +88,33 @@ func (h *Handle) PortsExcept(bridge int, prefix string) ([]netlink.Link, error) 
 	return ports, nil
 }
 
+// LinksOfKind returns the links of a kind ("vlan", "bridge"): a dump that the
+// kernel filters.
+func (h *Handle) LinksOfKind(kind string) ([]netlink.Link, error) {
+	req := h.request(unix.RTM_GETLINK, unix.NLM_F_DUMP)
+	req.AddData(nl.NewIfInfomsg(unix.AF_UNSPEC))
+	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
+	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated(kind))
+	req.AddData(info)
+	req.AddData(nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(extSkipStats)))
+	msgs, err := req.Execute(unix.NETLINK_ROUTE, unix.RTM_NEWLINK)
+	if err != nil {
+		return nil, fmt.Errorf("list the links of kind %s: %w", kind, err)
+	}
+	var links []netlink.Link
+	for _, m := range msgs {
+		link, err := netlink.LinkDeserialize(nil, m)
+		if err != nil {
+			return nil, fmt.Errorf("list the links of kind %s: %w", kind, err)
+		}
+		// A kind whose module is not loaded filters nothing.
+		if link.Type() == kind {
+			links = append(links, link)
+		}
+	}
+	return links, nil
+}
+
 // linkName reads the name alone from an answer of RTM_GETLINK.
 func linkName(msg []byte) string {
 	name := ""

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 
@@ -11,55 +12,148 @@ import (
 )
 
 // Gateway is the key "isGateway": it gives the bridge the address, pins its MAC,
-// and has the node forward for its family. Another IPv4 address, or an IPv6 one whose
-// prefix overlaps, is an error of code 7, and replaced where force says so.
+// and has the node forward for its family. On a bridge that filters, in a VLAN
+// that the bridge itself has tagged, the address goes to a VLAN device on it,
+// <bridge>.<vid>, which is made. Another IPv4 address, or an IPv6 one whose
+// prefix overlaps, is an error of code 7, and replaced where force says so. The
+// caller holds the place's locks where the segment filters.
 func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, force bool) error {
-	stands, inWay, err := compare(h, seg, addr)
+	return newMaker(h).gateway(seg, addr, force)
+}
+
+func (m maker) gateway(seg Segment, addr *net.IPNet, force bool) error {
+	at, err := m.bearer(seg)
+	if err != nil {
+		return fmt.Errorf("key \"isGateway\": %w", err)
+	}
+	has, inWay, err := m.compare(at, addr)
 	if err != nil {
 		return fmt.Errorf("key \"isGateway\": %w", err)
 	}
 	if len(inWay) > 0 && !force {
-		return configError("isGateway", "true", fmt.Sprintf("bridge %s bears %s, and IPAM's gateway is %s", seg.Bridge, inWay[0].IPNet, addr),
-			"an IPAM whose gateway is the bridge's address, or \"forceAddress\": true, which replaces the bridge's")
+		return configError("isGateway", "true", fmt.Sprintf("%s bears %s, and IPAM's gateway is %s", at, inWay[0].IPNet, addr),
+			"an IPAM whose gateway is that one's address, or \"forceAddress\": true, which replaces it")
 	}
-	if err := h.SetSysctls(gatewaySysctls(seg, addr)...); err != nil {
+	if err := m.SetSysctls(at.gatewaySysctls(addr)...); err != nil {
 		return fmt.Errorf("key \"isGateway\": %w", err)
 	}
 	for i := range inWay {
-		if err := h.DelAddr(seg.Index, &inWay[i]); err != nil {
+		if err := m.DelAddr(at.index, &inWay[i]); err != nil {
 			return fmt.Errorf("key \"forceAddress\": %w", err)
 		}
 	}
-	if stands {
+	if has {
 		return nil
 	}
-	if err := h.AddAddr(seg.Index, &netlink.Addr{IPNet: addr}); err != nil {
+	if err := m.AddAddr(at.index, &netlink.Addr{IPNet: addr}); err != nil {
 		return fmt.Errorf("key \"isGateway\": %w", err)
 	}
-	if err := pin(h, seg); err != nil {
+	if err := m.pin(seg); err != nil {
 		return fmt.Errorf("key \"isGateway\": %w", err)
 	}
 	return nil
 }
 
-// pin keeps the MAC that the bridge has now: that of a bridge whose only ports
-// are Pods changes as they come and go, and those that stay would lose their
-// gateway. One that Podlan made was made with it pinned.
-func pin(h *rtnl.Handle, seg Segment) error {
-	if seg.Made {
+// bearer is the link that bears a gateway's address.
+type bearer struct {
+	kind, name string
+	index      int
+	ours       bool
+}
+
+func (b bearer) String() string { return b.kind + " " + b.name }
+
+func (m maker) bearer(seg Segment) (bearer, error) {
+	bridge := bearer{"bridge", seg.Bridge, seg.Index, seg.Made}
+	if !seg.Filtering || seg.VLAN == 0 {
+		return bridge, nil
+	}
+	own, err := table(m.Handle, seg.Index)
+	if err != nil || own.has[seg.VLAN] && !own.tagged[seg.VLAN] {
+		return bridge, err // it takes the VLAN's frames without a tag
+	}
+	return m.gatewayDevice(seg)
+}
+
+// gatewayDevice makes sure of the VLAN device on the bridge, whoever made it.
+func (m maker) gatewayDevice(seg Segment) (bearer, error) {
+	bridge, err := m.LinkByIndex(seg.Index)
+	if err != nil {
+		return bearer{}, err
+	}
+	link, err := m.device(bridge, device{
+		vid: seg.VLAN, proto: netlink.VLAN_PROTOCOL_8021Q, what: "gateway",
+		name: deviceName(seg.Bridge, seg.VLAN), temp: temporary(seg.Bridge, tempGateway),
+	})
+	if err != nil {
+		return bearer{}, err
+	}
+	attrs := link.Attrs()
+	ours := attrs.Alias == Alias(attrs.Name)
+	if attrs.Flags&net.FlagUp == 0 {
+		if err := m.raise("VLAN device", attrs, ours); err != nil {
+			return bearer{}, err
+		}
+	}
+	return bearer{"VLAN device", attrs.Name, attrs.Index, ours}, nil
+}
+
+// CloseGateway removes the VLAN device that Gateway made on a filtering bridge,
+// once no attachment of the bridge is in that VLAN any more. The caller holds the
+// locks of Locks.
+func CloseGateway(h *rtnl.Handle, bridge string, vid uint16) error {
+	return newMaker(h).closeGateway(bridge, vid)
+}
+
+func (m maker) closeGateway(bridge string, vid uint16) error {
+	link, err := m.Link(bridge)
+	if errors.Is(err, rtnl.ErrNotFound) {
 		return nil
 	}
-	link, err := h.LinkByIndex(seg.Index)
 	if err != nil {
 		return err
 	}
-	return h.SetMAC(seg.Index, link.Attrs().HardwareAddr)
+	return m.closeGateways(link.Attrs().Index, vid)
 }
 
-// compare tells whether the bridge has the address, and which others are in its
+// closeGateways removes the gateways' VLAN devices on the bridge, of the VIDs
+// given or of all.
+func (m maker) closeGateways(bridge int, vids ...uint16) error {
+	devices, err := m.LinksOfKind("vlan")
+	if err != nil {
+		return err
+	}
+	for _, link := range devices {
+		vlan, ok := link.(*netlink.Vlan)
+		if !ok || !stands(vlan, bridge, netlink.VLAN_PROTOCOL_8021Q) || vlan.Alias != Alias(vlan.Name) {
+			continue
+		}
+		if len(vids) == 0 || len(vids) == 1 && int(vids[0]) == vlan.VlanId {
+			err = errors.Join(err, m.Delete(vlan.Name))
+		}
+	}
+	m.step("segment.gateway.closed")
+	return err
+}
+
+// pin keeps the MAC that the bridge has now: that of a bridge whose only ports
+// are Pods changes as they come and go, and those that stay would lose their
+// gateway. One that Podlan made was made with it pinned.
+func (m maker) pin(seg Segment) error {
+	if seg.Made {
+		return nil
+	}
+	link, err := m.LinkByIndex(seg.Index)
+	if err != nil {
+		return err
+	}
+	return m.SetMAC(seg.Index, link.Attrs().HardwareAddr)
+}
+
+// compare tells whether the link has the address, and which others are in its
 // way.
-func compare(h *rtnl.Handle, seg Segment, addr *net.IPNet) (stands bool, inWay []netlink.Addr, err error) {
-	addrs, err := h.Addrs(seg.Index)
+func (m maker) compare(at bearer, addr *net.IPNet) (has bool, inWay []netlink.Addr, err error) {
+	addrs, err := m.Addrs(at.index)
 	if err != nil {
 		return false, nil, err
 	}
@@ -67,24 +161,24 @@ func compare(h *rtnl.Handle, seg Segment, addr *net.IPNet) (stands bool, inWay [
 	for _, a := range addrs {
 		switch {
 		case a.IPNet.String() == addr.String():
-			stands = true
+			has = true
 		case (a.IP.To4() != nil) != is4:
 		case is4, a.Contains(addr.IP), addr.Contains(a.IP):
 			inWay = append(inWay, a)
 		}
 	}
-	return stands, inWay, nil
+	return has, inWay, nil
 }
 
-// gatewaySysctls lets the node forward, and gives a bridge that Podlan made the
+// gatewaySysctls lets the node forward, and gives a link that Podlan made the
 // IPv6 that it was made without.
-func gatewaySysctls(seg Segment, addr *net.IPNet) []rtnl.Sysctl {
+func (b bearer) gatewaySysctls(addr *net.IPNet) []rtnl.Sysctl {
 	if addr.IP.To4() != nil {
 		return []rtnl.Sysctl{{Path: "net/ipv4/ip_forward", Value: "1"}}
 	}
 	forward := rtnl.Sysctl{Path: "net/ipv6/conf/all/forwarding", Value: "1"}
-	if !seg.Made {
+	if !b.ours {
 		return []rtnl.Sysctl{forward}
 	}
-	return []rtnl.Sysctl{{Path: "net/ipv6/conf/" + seg.Bridge + "/disable_ipv6", Value: "0"}, forward}
+	return []rtnl.Sysctl{{Path: "net/ipv6/conf/" + b.name + "/disable_ipv6", Value: "0"}, forward}
 }

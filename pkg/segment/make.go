@@ -9,6 +9,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -16,58 +17,62 @@ import (
 // last step: a bridge of that name is whole, a plugin killed before left
 // garbage that the next one removes. It returns the bridge, still down: before
 // Linux 6.2 only a link that is down can be renamed.
-func build(h *rtnl.Handle, spec Spec, probe wirelessProbe) (netlink.Link, error) {
-	uplink, err := findForNew(h, spec, probe)
+func (m maker) build(spec Spec, filtering bool) (netlink.Link, error) {
+	uplink, err := m.findForNew(spec)
 	if err != nil {
 		return nil, err
 	}
-	temp := temporary(spec.Bridge)
-	if err := h.Delete(temp); err != nil {
+	temp := temporary(spec.Bridge, tempBridge)
+	if err := m.Delete(temp); err != nil {
 		return nil, err
 	}
-	if err := assemble(h, temp, spec, uplink); err != nil {
-		return nil, errors.Join(err, h.Delete(temp))
+	if err := m.assemble(temp, spec, uplink, filtering); err != nil {
+		return nil, errors.Join(err, m.Delete(temp))
 	}
-	link, err := h.Link(spec.Bridge)
+	link, err := m.Link(spec.Bridge)
 	if err != nil {
 		return nil, fmt.Errorf("bridge just made: %w", err)
 	}
 	return link, nil
 }
 
-func assemble(h *rtnl.Handle, temp string, spec Spec, uplink netlink.Link) error {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = temp
+func (m maker) assemble(temp string, spec Spec, uplink netlink.Link, filtering bool) error {
+	bridge := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs()}
+	bridge.Name = temp
 	// An address given at creation is pinned: ports that come and go do not
 	// change it.
-	attrs.HardwareAddr = bridgeMAC(spec.Bridge, uplink)
-	if err := h.Add(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
+	bridge.HardwareAddr = bridgeMAC(spec.Bridge, uplink)
+	if filtering {
+		bridge.VlanFiltering, bridge.VlanDefaultPVID = new(true), new(uint16(defaultPVID))
+	}
+	if err := m.Add(bridge); err != nil {
 		return err
 	}
-	link, err := h.Link(temp)
+	if err := m.filters(temp, filtering); err != nil {
+		return err
+	}
+	return m.finish(temp, spec.Bridge, "bridge", bridgeMTU(spec, uplink), func(index int) error {
+		if uplink == nil {
+			return nil
+		}
+		return m.enslave(uplink, index)
+	})
+}
+
+// filters refuses a kernel that makes bridges, but none that filter.
+func (m maker) filters(bridge string, filtering bool) error {
+	if !filtering {
+		return nil
+	}
+	link, err := m.Link(bridge)
 	if err != nil {
 		return err
 	}
-	index := link.Attrs().Index
-	if err := h.SetSysctls(quiet(temp)...); err != nil {
+	info, err := m.Bridge(link.Attrs().Index)
+	if err != nil || info.VLANFiltering {
 		return err
 	}
-	if err := h.Change(index, rtnl.Change{MTU: bridgeMTU(spec, uplink), Alias: Alias(spec.Bridge)}); err != nil {
-		return err
-	}
-	if uplink != nil {
-		if err := enslave(h, uplink, index); err != nil {
-			return err
-		}
-	}
-	return commit(h, index, spec.Bridge)
-}
-
-func commit(h *rtnl.Handle, index int, name string) error {
-	if err := h.SetName(index, name); err != nil {
-		return fmt.Errorf("name the new bridge %s: %w", name, err)
-	}
-	return nil
+	return configError("vlanMode", string(netconf.ModeFiltering), "this kernel has no VLAN filtering in bridges", string(netconf.ModeSubinterface)+", or a kernel with CONFIG_BRIDGE_VLAN_FILTERING")
 }
 
 // quiet are the settings that keep the node itself off the segment: no IPv6, no
@@ -102,10 +107,10 @@ func bridgeMTU(spec Spec, uplink netlink.Link) int {
 	return defaultMTU
 }
 
-// enslave makes the uplink a port and sets it up; carrier follows when it does.
-func enslave(h *rtnl.Handle, uplink netlink.Link, bridge int) error {
+// enslave makes the uplink a port and sets it up.
+func (m maker) enslave(uplink netlink.Link, bridge int) error {
 	attrs := uplink.Attrs()
-	err := h.SetMaster(attrs.Index, bridge)
+	err := m.SetMaster(attrs.Index, bridge)
 	if errors.Is(err, unix.EBUSY) {
 		return configError("uplink", attrs.Name, "the kernel calls it busy: something else receives its frames (macvlan, ipvlan, a capture by team or Open vSwitch)",
 			"a link of which nothing else was made, VLAN sub-interfaces excepted")
@@ -113,11 +118,50 @@ func enslave(h *rtnl.Handle, uplink netlink.Link, bridge int) error {
 	if err != nil {
 		return fmt.Errorf("put uplink %s into the bridge: %w", attrs.Name, err)
 	}
+	m.step("segment.uplink.joined")
+	return m.raiseUplink(uplink)
+}
+
+// raiseUplink sets a link up that leads to the LAN; carrier follows when it
+// does.
+func (m maker) raiseUplink(link netlink.Link) error {
+	attrs := link.Attrs()
 	if attrs.Flags&net.FlagUp != 0 {
 		return nil
 	}
-	if err := h.SetUp(attrs.Index); err != nil {
+	if err := m.SetUp(attrs.Index); err != nil {
 		return fmt.Errorf("set uplink %s up: %w", attrs.Name, err)
 	}
+	m.step("segment.uplink.up")
 	return nil
 }
+
+// finish makes a new link under its temporary name quiet, gives it its MTU and
+// Podlan's mark, has join do the rest, and gives it its own name: the commit.
+func (m maker) finish(temp, name, what string, mtu int, join func(index int) error) error {
+	m.step("segment." + what + ".made")
+	if err := m.SetSysctls(quiet(temp)...); err != nil {
+		return err
+	}
+	m.step("segment." + what + ".quiet")
+	link, err := m.Link(temp)
+	if err != nil {
+		return err
+	}
+	index := link.Attrs().Index
+	if err := m.Change(index, rtnl.Change{MTU: mtu, Alias: Alias(name)}); err != nil {
+		return err
+	}
+	m.step("segment." + what + ".marked")
+	if err := join(index); err != nil {
+		return err
+	}
+	if err := m.SetName(index, name); err != nil {
+		return fmt.Errorf("give a new link the name %s: %w", name, err)
+	}
+	m.step("segment." + what + ".named")
+	return nil
+}
+
+// alone is finish's join for a link that joins nothing.
+func alone(int) error { return nil }

@@ -2,6 +2,11 @@ package segment
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
@@ -12,8 +17,9 @@ import (
 type Place struct {
 	// Bridge is the bridge's name, <bridge>-<vid> over a sub-interface.
 	Bridge string
-	// Uplink is the bridge's port to the LAN, "" where the configuration names
-	// none. Over a sub-interface it is that one's name.
+	// Uplink is the bridge's port to the LAN: over a sub-interface that one, else
+	// the one named. Where none is named it is "", but on a bridge that filters
+	// its only port that is a NIC, bond, team or VLAN.
 	Uplink string
 	// Parent is the link on which the sub-interface stands or is to be made; "":
 	// no sub-interface.
@@ -28,60 +34,126 @@ type Place struct {
 	Filtering bool
 }
 
-// Grant is what the VLAN tables of a filtering bridge lacked for a Place and
-// Podlan adds: to the uplink's, and to the bridge's own. Whoever comes later for
-// the same VLAN holds the same grant, and the last one's end takes it back.
-type Grant struct {
-	Uplink []netconf.VLANRange `json:"uplink,omitempty"`
-	Bridge []netconf.VLANRange `json:"bridge,omitempty"`
-}
-
 // Resolve decides the mode and the names; it changes nothing. Code 7 for what
 // the configuration must change.
-func Resolve(_ context.Context, _ *rtnl.Handle, spec Spec) (Place, error) {
-	return Place{Bridge: spec.Bridge, Uplink: spec.Uplink}, nil
+func Resolve(_ context.Context, h *rtnl.Handle, spec Spec) (Place, error) {
+	return newMaker(h).resolve(spec)
 }
 
-// Locks names what Ensure, Missing and Give need locked across processes
-// (attachment.Store.LockBridge), in the order in which to lock.
-func (p Place) Locks() []string { return []string{p.Bridge} }
-
-// Locks names what Release, TakeBack and CloseGateway need locked, in the order
-// in which to lock: the bridge first. For what Made lists too.
-func Locks(_ *rtnl.Handle, bridge, _ string) ([]string, error) { return []string{bridge}, nil }
-
-// Missing returns what the VLAN tables lack for the place; nothing where the
-// bridge does not filter. What Ensure is yet to make lacks all but its default
-// VLAN. The caller holds the place's locks, from here to the record that names
-// the grant.
-func Missing(_ *rtnl.Handle, _ Place) (Grant, error) { return Grant{}, nil }
-
-// Give adds the grant to the tables of the place's bridge and uplink, once Ensure
-// has made sure of them. An entry that stands by now is left as it is, so it may
-// be called again.
-func Give(_ *rtnl.Handle, _ Place, _ Grant) error { return nil }
-
-// TakeBack removes the grant from the tables; entries that somebody has changed
-// since, and links that are gone, are no error. Release comes after it.
-func TakeBack(_ *rtnl.Handle, _, _ string, _ Grant) error { return nil }
-
-// Untagged tells whether the uplink carries the VLAN without a tag; code 7 if it
-// does not carry it.
-func Untagged(_ *rtnl.Handle, _ string, _ uint16) (bool, error) { return false, nil }
-
-// Piece is something that Podlan made, or left unfinished, for Locks and Release.
-type Piece struct {
-	// Bridge is the bridge's name, "" for a sub-interface that is in none.
-	Bridge string
-	// Uplink is the bridge's port to the LAN, as far as it can be told.
-	Uplink string
+func (m maker) resolve(spec Spec) (Place, error) {
+	if spec.VLAN == 0 && len(spec.Trunk) == 0 {
+		return Place{Bridge: spec.Bridge, Uplink: spec.Uplink}, nil
+	}
+	if spec.Mode == netconf.ModeSubinterface {
+		return m.resolveSub(spec)
+	}
+	bridge, err := m.Link(spec.Bridge)
+	switch {
+	case errors.Is(err, rtnl.ErrNotFound):
+		if spec.Mode == netconf.ModeAuto && spec.Uplink != "" && len(spec.Trunk) == 0 {
+			return m.resolveSub(spec)
+		}
+		place := filteringPlace(spec, spec.Uplink)
+		return place, m.untaken(place)
+	case err != nil:
+		return Place{}, fmt.Errorf("bridge: %w", err)
+	case bridge.Type() != "bridge":
+		return Place{}, noBridge(bridge)
+	}
+	return m.resolveOn(bridge, spec)
 }
 
-// Made lists what bears Podlan's alias or a reserved temporary name. What no
-// record names is an orphan: lock it (Locks), look at the records again,
-// Release.
-func Made(_ *rtnl.Handle) ([]Piece, error) { return nil, nil }
+// resolveOn is about a bridge that stands.
+func (m maker) resolveOn(bridge netlink.Link, spec Spec) (Place, error) {
+	info, err := m.Bridge(bridge.Attrs().Index)
+	if err != nil {
+		return Place{}, fmt.Errorf("bridge %s: %w", spec.Bridge, err)
+	}
+	filter := fmt.Sprintf("ip link set %s type bridge vlan_filtering 1", spec.Bridge)
+	switch {
+	case info.VLANFiltering && info.ServiceVLANs:
+		return Place{}, configError("bridge", spec.Bridge, "it filters by 802.1ad tags, and a Pod's VLAN is one of 802.1Q",
+			fmt.Sprintf("a bridge with vlan_protocol 802.1Q (ip link set %s type bridge vlan_protocol 802.1Q)", spec.Bridge))
+	case info.VLANFiltering:
+		return m.resolveFiltering(bridge, spec)
+	case spec.Mode == netconf.ModeFiltering || len(spec.Trunk) > 0:
+		return Place{}, configError("vlanMode", string(netconf.ModeFiltering), fmt.Sprintf("bridge %s does not filter VLANs: each Pod on it would be in all of them", spec.Bridge),
+			filter+", or the name of a bridge that filters, or one that is free")
+	case spec.Uplink == "":
+		return Place{}, configError("vlan", strconv.Itoa(int(spec.VLAN)), fmt.Sprintf("bridge %s does not filter VLANs: each Pod on it would be in all of them", spec.Bridge),
+			fmt.Sprintf("the NIC's name as \"uplink\", for a bridge of the VLAN's own (%s); or %s", bridgeName(spec.Bridge, 0, spec.VLAN), filter))
+	}
+	return m.resolveSub(spec)
+}
 
-// CloseGateway removes the VLAN device that Gateway made on a filtering bridge,
-// once no attachment of the bridge is in that VLAN any more.
-func CloseGateway(_ *rtnl.Handle, _ string, _ uint16) error { return nil }
+func (m maker) resolveFiltering(bridge netlink.Link, spec Spec) (Place, error) {
+	uplink := spec.Uplink
+	if uplink == "" {
+		var err error
+		if uplink, err = m.lanPort(bridge.Attrs().Index, spec.Bridge); err != nil {
+			return Place{}, err
+		}
+	} else if err := m.joinable(bridge, spec); err != nil {
+		return Place{}, err
+	}
+	place := filteringPlace(spec, uplink)
+	return place, m.untaken(place)
+}
+
+// lanPort returns the bridge's only port that leads out of the node by its kind:
+// one that is none of these may be a guest's, and gets no VLAN that nobody named
+// it for.
+func (m maker) lanPort(bridge int, name string) (string, error) {
+	ports, err := m.PortsExcept(bridge, rtnl.HostEndPrefix)
+	if err != nil {
+		return "", err
+	}
+	var lan []netlink.Link
+	for _, p := range ports {
+		if isLAN(p) {
+			lan = append(lan, p)
+		}
+	}
+	return choose(name, lan)
+}
+
+// joinable refuses an uplink that neither is a port of the bridge nor may become
+// one.
+func (m maker) joinable(bridge netlink.Link, spec Spec) error {
+	_, _, err := m.port(bridge.Attrs().Index, bridge.Attrs().Alias == Alias(spec.Bridge), spec)
+	return err
+}
+
+func filteringPlace(spec Spec, uplink string) Place {
+	return Place{
+		Bridge: spec.Bridge, Uplink: uplink, Filtering: true,
+		VLAN: spec.VLAN, Trunk: spec.Trunk, KeepDefault: spec.KeepDefault,
+	}
+}
+
+// untaken refuses VLANs that a VLAN device on the uplink takes from the bridge:
+// the kernel hands it their frames before the bridge sees them.
+func (m maker) untaken(p Place) error {
+	if p.Uplink == "" {
+		return nil
+	}
+	link, err := m.namedUplink(p.Uplink)
+	if err != nil {
+		return err
+	}
+	devices, err := m.LinksOfKind("vlan")
+	if err != nil {
+		return err
+	}
+	wanted := p.carried()
+	for _, d := range devices {
+		vlan, ok := d.(*netlink.Vlan)
+		if !ok || !stands(vlan, link.Attrs().Index, netlink.VLAN_PROTOCOL_8021Q) || len(present(map[uint16]bool{uint16(vlan.VlanId): true}, wanted)) == 0 {
+			continue
+		}
+		return configError("vlan", strconv.Itoa(vlan.VlanId),
+			fmt.Sprintf("%s takes that VLAN's frames from %s before bridge %s sees them", vlan.Name, p.Uplink, p.Bridge),
+			fmt.Sprintf("another VLAN; or, where %s is not needed, ip link del %s", vlan.Name, vlan.Name))
+	}
+	return nil
+}

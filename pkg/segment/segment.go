@@ -6,8 +6,6 @@ package segment
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -16,6 +14,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/podlan/podlan/pkg/fault"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
@@ -40,8 +39,8 @@ type Segment struct {
 	Index  int
 	MAC    net.HardwareAddr
 	MTU    int
-	// Uplink is the port to the LAN that Spec named, now a port of the bridge.
-	// Where Spec named none it is "": FindUplink looks for one.
+	// Uplink is the place's, now a port of the bridge. Where that has none it is
+	// "": FindUplink looks for one.
 	Uplink string
 	// Made: Podlan made the bridge, now or earlier.
 	Made bool
@@ -55,86 +54,103 @@ type Segment struct {
 // defaultMTU is Ethernet's.
 const defaultMTU = 1500
 
-// Alias marks a bridge that Podlan made under that name. One that was renamed
-// since is somebody else's.
-func Alias(bridge string) string { return "podlan:1:" + digest(bridge)[:12] }
-
-// temporary is the name under which a bridge is made. One that stands was left
-// by a plugin that died.
-func temporary(bridge string) string { return "podlan-t" + digest(bridge)[:6] }
-
-func digest(bridge string) string {
-	sum := sha256.Sum256([]byte(bridge))
-	return hex.EncodeToString(sum[:])
-}
-
 // Ensure makes sure of the segment at the place that Resolve has found for spec:
 // what stands is used as it is, what is missing is made. It may be called again.
 // The caller holds the place's locks across processes. Errors: code 7 for what the configuration must change, 102 for a
 // bridge of others that is down.
-func Ensure(ctx context.Context, h *rtnl.Handle, spec Spec, _ Place) (Segment, error) {
-	return ensure(ctx, h, spec, (*rtnl.Handle).Wireless)
+func Ensure(_ context.Context, h *rtnl.Handle, spec Spec, place Place) (Segment, error) {
+	return newMaker(h).ensure(spec, place)
 }
 
-// wirelessProbe tells whether the link of that index is a Wi-Fi interface.
-type wirelessProbe func(h *rtnl.Handle, index int) (bool, error)
+// maker is the handle with what tests replace.
+type maker struct {
+	*rtnl.Handle
+	// wireless tells whether the link of that index is a Wi-Fi interface.
+	wireless func(index int) (bool, error)
+	// step is passed after each step that a killed process may have ended with.
+	step func(name string)
+}
 
-func ensure(_ context.Context, h *rtnl.Handle, spec Spec, probe wirelessProbe) (Segment, error) {
-	link, err := h.Link(spec.Bridge)
+func newMaker(h *rtnl.Handle) maker { return maker{Handle: h, wireless: h.Wireless, step: fault.Point} }
+
+func (m maker) ensure(spec Spec, place Place) (Segment, error) {
+	spec.Bridge, spec.Uplink = place.Bridge, place.Uplink
+	if place.Parent == "" {
+		return m.ensureBridge(spec, place)
+	}
+	err := m.subinterface(place)
+	if err == nil {
+		var seg Segment
+		if seg, err = m.ensureBridge(spec, place); err == nil {
+			return seg, nil
+		}
+	}
+	return Segment{}, errors.Join(err, m.releaseDevice(place.Uplink))
+}
+
+func (m maker) ensureBridge(spec Spec, place Place) (Segment, error) {
+	link, err := m.Link(spec.Bridge)
 	if errors.Is(err, rtnl.ErrNotFound) {
-		if link, err = build(h, spec, probe); err != nil {
+		if link, err = m.build(spec, place.Filtering); err != nil {
 			return Segment{}, err
 		}
 	}
 	if err != nil {
 		return Segment{}, fmt.Errorf("bridge: %w", err)
 	}
-	seg, err := adopt(h, link, spec, probe)
+	seg, err := m.adopt(link, spec)
 	if err != nil {
 		return Segment{}, err
 	}
 	// The administrator's wish, not the count: a capture that makes the bridge
 	// promiscuous ends.
 	if spec.Promisc && link.Attrs().RawFlags&unix.IFF_PROMISC == 0 {
-		if err := h.Change(seg.Index, rtnl.Change{Promisc: true}); err != nil {
+		if err := m.Change(seg.Index, rtnl.Change{Promisc: true}); err != nil {
 			return Segment{}, fmt.Errorf("key \"promiscMode\": %w", err)
 		}
+	}
+	if place.Filtering {
+		return m.filtering(seg, place)
 	}
 	return seg, nil
 }
 
 // adopt takes a bridge that stands as it is. Only what a killed plugin left
 // undone on one of ours is finished.
-func adopt(h *rtnl.Handle, link netlink.Link, spec Spec, probe wirelessProbe) (Segment, error) {
+func (m maker) adopt(link netlink.Link, spec Spec) (Segment, error) {
 	attrs := link.Attrs()
 	if link.Type() != "bridge" {
-		return Segment{}, configError("bridge", spec.Bridge,
-			fmt.Sprintf("a link of that name exists and is a %s", link.Type()), "the name of a bridge, or a name that is free")
+		return Segment{}, noBridge(link)
 	}
 	ours := attrs.Alias == Alias(spec.Bridge)
-	uplink, err := adoptUplink(h, attrs.Index, ours, spec, probe)
-	if err != nil {
+	if err := m.adoptUplink(attrs.Index, ours, spec); err != nil {
 		return Segment{}, err
 	}
 	if attrs.Flags&net.FlagUp == 0 {
-		if err := raise(h, attrs, ours); err != nil {
+		if err := m.raise("bridge", attrs, ours); err != nil {
 			return Segment{}, err
 		}
 	}
 	return Segment{
 		Bridge: attrs.Name, Index: attrs.Index, MAC: attrs.HardwareAddr, MTU: attrs.MTU,
-		Uplink: uplink, Made: ours,
+		Uplink: spec.Uplink, Made: ours,
 	}, nil
 }
 
-func raise(h *rtnl.Handle, bridge *netlink.LinkAttrs, ours bool) error {
+func noBridge(link netlink.Link) error {
+	return configError("bridge", link.Attrs().Name,
+		fmt.Sprintf("a link of that name exists and is a %s", link.Type()), "the name of a bridge, or a name that is free")
+}
+
+func (m maker) raise(kind string, link *netlink.LinkAttrs, ours bool) error {
 	if !ours {
-		return types.NewError(uint(leaseapi.CodeBridgeDown), fmt.Sprintf("bridge %s is down", bridge.Name),
-			fmt.Sprintf("Podlan did not make it and leaves it as it is: ip link set %s up", bridge.Name))
+		return types.NewError(uint(leaseapi.CodeBridgeDown), fmt.Sprintf("%s %s is down", kind, link.Name),
+			fmt.Sprintf("Podlan did not make it and leaves it as it is: ip link set %s up", link.Name))
 	}
-	if err := h.SetUp(bridge.Index); err != nil {
-		return fmt.Errorf("set bridge %s up: %w", bridge.Name, err)
+	if err := m.SetUp(link.Index); err != nil {
+		return fmt.Errorf("set %s %s up: %w", kind, link.Name, err)
 	}
+	m.step("segment.bridge.up")
 	return nil
 }
 

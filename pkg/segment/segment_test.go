@@ -137,7 +137,7 @@ func TestWhatAKilledPluginLeftIsFinishedOrRemoved(t *testing.T) {
 	tests := map[string]func(*testing.T, *rtnltest.Netns){
 		"a temporary bridge with the uplink": func(t *testing.T, n *rtnltest.Netns) {
 			t.Helper()
-			index := n.Bridge(t, temporary("lan0"))
+			index := n.Bridge(t, temporary("lan0", tempBridge))
 			must(t, n.SetMaster(n.Must(t, "nic0").Attrs().Index, index))
 		},
 		"a bridge that is down": func(t *testing.T, n *rtnltest.Netns) {
@@ -155,7 +155,7 @@ func TestWhatAKilledPluginLeftIsFinishedOrRemoved(t *testing.T) {
 			n := newNode(t)
 			leave(t, n)
 			seg := mustEnsure(t, n, Spec{Bridge: "lan0", Uplink: "nic0"})
-			if _, err := n.Link(temporary("lan0")); !errors.Is(err, rtnl.ErrNotFound) {
+			if _, err := n.Link(temporary("lan0", tempBridge)); !errors.Is(err, rtnl.ErrNotFound) {
 				t.Errorf("the temporary bridge: %v", err)
 			}
 			bridge := n.Must(t, "lan0").Attrs()
@@ -230,8 +230,9 @@ func refused(t *testing.T, err error, code leaseapi.Code, says string) {
 
 func TestAWirelessUplinkIsRefusedAndNothingIsMade(t *testing.T) {
 	n := newNode(t)
-	wireless := func(*rtnl.Handle, int) (bool, error) { return true, nil }
-	_, err := ensure(t.Context(), n.Handle, Spec{Bridge: "lan0", Uplink: "nic0"}, wireless)
+	m := newMaker(n.Handle)
+	m.wireless = func(int) (bool, error) { return true, nil }
+	_, err := m.ensure(Spec{Bridge: "lan0", Uplink: "nic0"}, Place{Bridge: "lan0", Uplink: "nic0"})
 	refused(t, err, leaseapi.CodeConfig, "Wi-Fi")
 	links, err := n.Links()
 	must(t, err)

@@ -67,63 +67,69 @@ func isLAN(link netlink.Link) bool {
 	return slices.Contains([]string{"device", "bond", "team", "vlan"}, link.Type())
 }
 
-// adoptUplink returns the uplink named, once it is a port of the bridge that
+// adoptUplink makes sure that the uplink named is a port of the bridge that
 // stands. A bridge of ours that lost its uplink gets it back.
-func adoptUplink(h *rtnl.Handle, bridge int, ours bool, spec Spec, probe wirelessProbe) (string, error) {
+func (m maker) adoptUplink(bridge int, ours bool, spec Spec) error {
 	if spec.Uplink == "" {
-		return "", nil
+		return nil
 	}
-	link, err := namedUplink(h, spec.Uplink)
-	if err != nil {
-		return "", err
+	link, isPort, err := m.port(bridge, ours, spec)
+	if err != nil || isPort {
+		return err
+	}
+	return m.enslave(link, bridge)
+}
+
+// port tells whether the uplink named is a port of the bridge; an error if it is
+// none and cannot become one.
+func (m maker) port(bridge int, ours bool, spec Spec) (link netlink.Link, isPort bool, err error) {
+	if link, err = m.namedUplink(spec.Uplink); err != nil {
+		return nil, false, err
 	}
 	if link.Attrs().MasterIndex == bridge {
-		return spec.Uplink, nil
+		return link, true, nil
 	}
-	ports, err := h.Ports(bridge)
+	ports, err := m.Ports(bridge)
 	if err != nil {
-		return "", err
+		return nil, false, err
 	}
 	if other, _ := choose(spec.Bridge, ports); other != "" {
-		return "", configError("uplink", spec.Uplink, fmt.Sprintf("bridge %s has the uplink %s already, and two would make a loop", spec.Bridge, other),
+		return nil, false, configError("uplink", spec.Uplink, fmt.Sprintf("bridge %s has the uplink %s already, and two would make a loop", spec.Bridge, other),
 			fmt.Sprintf("%q, or another bridge", other))
 	}
 	if !ours {
-		return "", configError("uplink", spec.Uplink, fmt.Sprintf("it is no port of bridge %s, which Podlan did not make and does not alter", spec.Bridge),
+		return nil, false, configError("uplink", spec.Uplink, fmt.Sprintf("it is no port of bridge %s, which Podlan did not make and does not alter", spec.Bridge),
 			fmt.Sprintf("a port of it (ip link set %s master %s), or no uplink, or another bridge", spec.Uplink, spec.Bridge))
 	}
-	if err := usable(h, link, probe); err != nil {
-		return "", err
-	}
-	return spec.Uplink, enslave(h, link, bridge)
+	return link, false, m.usable(link)
 }
 
 // findForNew returns the uplink of a bridge about to be made, nil if it is to
 // have none.
-func findForNew(h *rtnl.Handle, spec Spec, probe wirelessProbe) (netlink.Link, error) {
+func (m maker) findForNew(spec Spec) (netlink.Link, error) {
 	if spec.Uplink == "" {
 		return nil, nil
 	}
-	link, err := namedUplink(h, spec.Uplink)
+	link, err := m.namedUplink(spec.Uplink)
 	if err != nil {
 		return nil, err
 	}
-	if master := link.Attrs().MasterIndex; master != 0 && isStale(h, master, spec.Bridge) {
+	if master := link.Attrs().MasterIndex; master != 0 && m.isStale(master, spec.Bridge) {
 		return link, nil // the bridge is removed before the new one is made
 	}
-	return link, usable(h, link, probe)
+	return link, m.usable(link)
 }
 
 // isStale: the link of that index is what a killed plugin left of this bridge.
-func isStale(h *rtnl.Handle, index int, bridge string) bool {
-	link, err := h.LinkByIndex(index)
-	return err == nil && link.Attrs().Name == temporary(bridge)
+func (m maker) isStale(index int, bridge string) bool {
+	link, err := m.LinkByIndex(index)
+	return err == nil && link.Attrs().Name == temporary(bridge, tempBridge)
 }
 
-func namedUplink(h *rtnl.Handle, name string) (netlink.Link, error) {
-	link, err := h.Link(name)
+func (m maker) namedUplink(name string) (netlink.Link, error) {
+	link, err := m.Link(name)
 	if errors.Is(err, rtnl.ErrNotFound) {
-		return nil, configError("uplink", name, "there is no such link", candidates(h))
+		return nil, configError("uplink", name, "there is no such link", candidates(m.Handle))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("uplink: %w", err)
