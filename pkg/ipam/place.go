@@ -32,6 +32,12 @@ func find(conf *netconf.DHCP, args *skel.CmdArgs) (*netconf.Handover, error) {
 			return nil, err
 		}
 	}
+	if port.From == netconf.FromPod {
+		// Its frames bear no tag, but conflicts are looked for from the bridge.
+		if port.VLAN, err = vlanInBridge(host, conf); err != nil {
+			return nil, err
+		}
+	}
 	port.Networks, err = host.Networks()
 	return port, err
 }
@@ -177,38 +183,62 @@ func tagOn(host *rtnl.Handle, conf *netconf.DHCP, end podEnd, uplink string) (ta
 	case conf.Main.VLAN == 0:
 		return tag{}, nil
 	}
-	bridge, err := host.Link(conf.Main.Bridge)
-	if errors.Is(err, rtnl.ErrNotFound) || err == nil && bridge.Type() != "bridge" {
-		return tag{}, noUplink(fmt.Sprintf("how main plugin %q brings the Pod onto VLAN %d is not known to podlan-dhcp", conf.Type, conf.Main.VLAN))
-	}
-	if err != nil {
-		return tag{}, fmt.Errorf("bridge: %w", err)
-	}
-	return tagInBridge(host, bridge.Attrs(), uplink, uint16(conf.Main.VLAN))
-}
-
-// tagInBridge: where the bridge does not filter, the reference's `vlan` changes
-// nothing, and the Pod's frames leave as they are.
-func tagInBridge(host *rtnl.Handle, bridge *netlink.LinkAttrs, uplink string, vid uint16) (tag, error) {
-	info, err := host.Bridge(bridge.Index)
+	bridge, err := bridgeOf(host, conf)
 	switch {
 	case err != nil:
-		return tag{}, fmt.Errorf("bridge %s: %w", bridge.Name, err)
-	case !info.VLANFiltering:
-		return tag{}, nil
-	case info.ServiceVLANs:
-		return tag{}, noUplink(fmt.Sprintf("bridge %s has 802.1ad VLANs", bridge.Name))
+		return tag{}, err
+	case bridge == nil:
+		return tag{}, noUplink(fmt.Sprintf("how main plugin %q brings the Pod onto VLAN %d is not known to podlan-dhcp", conf.Type, conf.Main.VLAN))
+	case !bridge.VLANFiltering:
+		return tag{}, nil // the reference's `vlan` changes nothing there
+	case bridge.ServiceVLANs:
+		return tag{}, noUplink(fmt.Sprintf("bridge %s has 802.1ad VLANs", conf.Main.Bridge))
 	}
+	vid := uint16(conf.Main.VLAN)
 	untagged, err := segment.Untagged(host, uplink, vid)
 	if err != nil {
 		return tag{}, err
 	}
-	own, err := host.VLANs(bridge.Index)
+	own, err := host.VLANs(bridge.index)
 	if err != nil {
-		return tag{}, fmt.Errorf("bridge %s: %w", bridge.Name, err)
+		return tag{}, fmt.Errorf("bridge %s: %w", conf.Main.Bridge, err)
 	}
 	within := slices.ContainsFunc(own, func(v rtnl.VLAN) bool { return v.VID == vid })
 	return tag{vlan: vid, untagged: untagged, notBridge: !within}, nil
+}
+
+// vlanInBridge is the Pod's VLAN where the bridge tells it apart, else 0.
+func vlanInBridge(host *rtnl.Handle, conf *netconf.DHCP) (uint16, error) {
+	bridge, err := bridgeOf(host, conf)
+	if err != nil || bridge == nil || !bridge.VLANFiltering || bridge.ServiceVLANs {
+		return 0, err
+	}
+	return uint16(conf.Main.VLAN), nil
+}
+
+// mainBridge is the main plugin's bridge as it stands.
+type mainBridge struct {
+	rtnl.BridgeInfo
+	index int
+}
+
+// bridgeOf returns nil where the main plugin has no bridge of this kernel's.
+func bridgeOf(host *rtnl.Handle, conf *netconf.DHCP) (*mainBridge, error) {
+	if conf.Main.Bridge == "" {
+		return nil, nil
+	}
+	link, err := host.Link(conf.Main.Bridge)
+	switch {
+	case errors.Is(err, rtnl.ErrNotFound) || err == nil && link.Type() != "bridge":
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("bridge: %w", err)
+	}
+	info, err := host.Bridge(link.Attrs().Index)
+	if err != nil {
+		return nil, fmt.Errorf("bridge %s: %w", conf.Main.Bridge, err)
+	}
+	return &mainBridge{BridgeInfo: info, index: link.Attrs().Index}, nil
 }
 
 func noUplink(why string) error {

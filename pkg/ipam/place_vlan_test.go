@@ -14,7 +14,8 @@ import (
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
-// filteringPlace is place, with VLANs told apart by br0.
+// filteringPlace is a node whose br0 tells VLANs apart, with eth1 and the host end
+// of the Pod's eth0 in it. Both are veths, so confs have to name the uplink.
 func filteringPlace(t *testing.T) (node, pod *rtnltest.Netns) {
 	t.Helper()
 	rtnltest.NeedVLAN(t)
@@ -38,9 +39,9 @@ func TestTheReferenceBridgesVLANIsServedAsTheUplinkCarriesIt(t *testing.T) {
 	}{
 		"tagged":             {object{"vlan": tagged}, leaseapi.Request{Transport: leaseapi.FromUplink, Uplink: "eth1", VLAN: 20}},
 		"of the bridge too":  {object{"vlan": untagged}, leaseapi.Request{Transport: leaseapi.FromUplink, Uplink: "eth1", Bridge: "br0", VLAN: 30, Untagged: true}},
-		"not carried":        {object{"vlan": 40}, leaseapi.Request{Transport: leaseapi.FromPod, Bridge: "br0"}},
+		"not carried":        {object{"vlan": 40}, leaseapi.Request{Transport: leaseapi.FromPod, Bridge: "br0", VLAN: 40}},
 		"none":               {object{"vlan": 0}, leaseapi.Request{Transport: leaseapi.FromUplink, Uplink: "eth1", Bridge: "br0"}},
-		"told from the Pod":  {object{"vlan": tagged, "dhcpFrom": "pod"}, leaseapi.Request{Transport: leaseapi.FromPod, Bridge: "br0"}},
+		"told from the Pod":  {object{"vlan": tagged, "dhcpFrom": "pod"}, leaseapi.Request{Transport: leaseapi.FromPod, Bridge: "br0", VLAN: 20}},
 		"told by the uplink": {object{"vlan": tagged, "dhcpFrom": "uplink"}, leaseapi.Request{Transport: leaseapi.FromUplink, Uplink: "eth1", VLAN: 20}},
 	}
 	node, pod := filteringPlace(t)
@@ -50,13 +51,16 @@ func TestTheReferenceBridgesVLANIsServedAsTheUplinkCarriesIt(t *testing.T) {
 	must(t, node.AddVLAN(br0, rtnl.VLANRange{First: untagged, Last: untagged}, rtnl.VLANFlags{}, true))
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			c.conf["type"], c.conf["bridge"] = "bridge", "br0"
+			c.conf["type"], c.conf["bridge"], c.conf["uplink"] = "bridge", "br0", "eth1"
 			got, err := foreign(t, node, pod, c.conf, "eth0")
 			must(t, err)
 			same(t, c.want, got)
 		})
 	}
-	_, err := foreign(t, node, pod, object{"type": "bridge", "bridge": "br0", "vlan": 40, "dhcpFrom": "uplink"}, "eth0")
+	got, err := foreign(t, node, pod, object{"type": "bridge", "bridge": "br0", "vlan": tagged}, "eth0")
+	must(t, err)
+	same(t, leaseapi.Request{Transport: leaseapi.FromPod, Bridge: "br0", VLAN: tagged}, got) // eth1 or vethx
+	_, err = foreign(t, node, pod, object{"type": "bridge", "bridge": "br0", "uplink": "eth1", "vlan": 40, "dhcpFrom": "uplink"}, "eth0")
 	said(t, err, types.ErrInvalidNetworkConfig, "eth1", "40")
 }
 
@@ -74,7 +78,7 @@ func TestABridgeOf8021adIsServedFromThePod(t *testing.T) {
 	serviceVLANs(t, node, "br0")
 	eth1 := node.Must(t, "eth1").Attrs().Index
 	must(t, node.AddVLAN(eth1, rtnl.VLANRange{First: 20, Last: 20}, rtnl.VLANFlags{}, false))
-	conf := object{"type": "bridge", "bridge": "br0", "vlan": 20}
+	conf := object{"type": "bridge", "bridge": "br0", "uplink": "eth1", "vlan": 20}
 	got, err := foreign(t, node, pod, conf, "eth0")
 	must(t, err)
 	same(t, leaseapi.Request{Transport: leaseapi.FromPod, Bridge: "br0"}, got)
