@@ -161,7 +161,7 @@ func TestWithPodAccessAPodIsEntered(t *testing.T) {
 
 func TestFieldsOfANewerPluginAreIgnored(t *testing.T) {
 	s := serve(t)
-	body := strings.Replace(text(t, goodRequest()), "{", `{"vlan":20,"priority":{"a":[1]},`, 1)
+	body := strings.Replace(text(t, goodRequest()), "{", `{"vlanID":20,"priority":{"a":[1]},`, 1)
 	if status, answer := s.call(t, http.MethodPut, onePath, body); status != http.StatusOK {
 		t.Errorf("%d %s", status, answer)
 	}

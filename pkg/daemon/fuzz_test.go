@@ -18,7 +18,7 @@ func FuzzRequest(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, body := range []string{string(good), `{}`, `null`, `[]`, `{"send":{"12":"77"}}`, `{"budgetMS":1e3}`, `{"mac":"02-00-00-00-00-01"}`} {
+	for _, body := range []string{string(good), `{}`, `null`, `[]`, `{"send":{"12":"77"}}`, `{"budgetMS":1e3}`, `{"mac":"02-00-00-00-00-01"}`, `{"vlan":4095}`, `{"vlan":-1}`, `{"vlan":65536}`} {
 		f.Add(body, "eth0")
 	}
 	f.Add(string(good), "et/h0")
@@ -59,6 +59,9 @@ func within(t *testing.T, key leaseapi.Key, req leaseapi.Request) {
 	}
 	if req.Transport == leaseapi.FromUplink && req.Uplink == "" || req.Transport == leaseapi.FromPod && req.Netns == "" {
 		t.Errorf("no place to speak from: %+v", req)
+	}
+	if req.VLAN > 4094 || req.Untagged && req.VLAN == 0 {
+		t.Errorf("VLAN %d, untagged %t", req.VLAN, req.Untagged)
 	}
 	for _, s := range []string{req.Uplink, req.Bridge} {
 		if len(s) > 127 || strings.ContainsAny(s, "/ \n\x00") {

@@ -7,6 +7,7 @@ import (
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/lease"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/version"
 	"github.com/podlan/podlan/pkg/wire"
 )
@@ -33,16 +34,18 @@ func newKeeper(cfg Config, store *attachment.Store, bootID string, o lease.Obser
 // wires are the real ways to a server.
 type wires struct{}
 
-func (wires) Uplink(name string) (lease.Conn, error) { return conn(wire.OpenUplink(name, 0)) }
+func (wires) Uplink(name string, vid uint16) (lease.Conn, error) {
+	return conn(wire.OpenUplink(name, vid))
+}
 
 func (wires) Pod(netns, ifName string) (lease.Conn, error) { return conn(wire.OpenPod(netns, ifName)) }
 
-func (wires) Port(bridge string, mac wire.MAC) (lease.Conn, error) {
-	return conn(wire.OpenPort(bridge, 0, mac))
+func (wires) Port(bridge string, vid uint16, mac wire.MAC) (lease.Conn, error) {
+	return conn(wire.OpenPort(bridge, vid, mac))
 }
 
-func (wires) ARP(link string) (lease.ARPConn, error) {
-	c, err := wire.OpenARP(link, 0)
+func (wires) ARP(link string, vid uint16) (lease.ARPConn, error) {
+	c, err := wire.OpenARP(link, vid)
 	if err != nil {
 		return nil, err
 	}
@@ -50,6 +53,15 @@ func (wires) ARP(link string) (lease.ARPConn, error) {
 }
 
 func (wires) State(name string) (present, carrier bool) { return wire.LinkState(name) }
+
+func (wires) NIC(name string) (nic string, known bool) {
+	h, err := rtnl.Here()
+	if err != nil {
+		return "", false
+	}
+	defer h.Close()
+	return nicOf(h, name)
+}
 
 // conn keeps a nil *wire.Conn from becoming a lease.Conn that is not nil.
 func conn(c *wire.Conn, err error) (lease.Conn, error) {

@@ -2,10 +2,13 @@ package daemon
 
 import (
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/podlan/podlan/pkg/lease"
 )
 
 // metrics are what Prometheus is told; it implements lease.Observer.
@@ -20,8 +23,8 @@ type metrics struct {
 func newMetrics() (*metrics, *prometheus.Registry) {
 	m := &metrics{
 		messages: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "podlan_dhcp_messages_total", Help: "DHCP messages by direction and type.",
-		}, []string{"direction", "type"}),
+			Name: "podlan_dhcp_messages_total", Help: "DHCP messages by direction, type, link and VLAN.",
+		}, []string{"direction", "type", "link", "vlan"}),
 		malformed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "podlan_dhcp_malformed_total", Help: "Datagrams to port 68 that were no DHCP reply.",
 		}),
@@ -47,9 +50,22 @@ func metricsHandler(r *prometheus.Registry) http.Handler {
 	return mux
 }
 
-func (m *metrics) Sent(kind string)     { m.messages.WithLabelValues("sent", kind).Inc() }
-func (m *metrics) Received(kind string) { m.messages.WithLabelValues("received", kind).Inc() }
-func (m *metrics) Malformed()           { m.malformed.Inc() }
+func (m *metrics) Sent(at lease.Domain, kind string)     { m.message("sent", at, kind) }
+func (m *metrics) Received(at lease.Domain, kind string) { m.message("received", at, kind) }
+
+func (m *metrics) message(direction string, at lease.Domain, kind string) {
+	m.messages.WithLabelValues(direction, kind, at.Link, vlanLabel(at.VLAN)).Inc()
+}
+
+// vlanLabel is empty, and so no label to Prometheus, where there is no VLAN.
+func vlanLabel(vid uint16) string {
+	if vid == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(vid))
+}
+
+func (m *metrics) Malformed() { m.malformed.Inc() }
 
 func (m *metrics) Acquired(took time.Duration) {
 	m.acquired.Observe(took.Seconds())

@@ -25,6 +25,9 @@ func TestAPolicyThatCannotBeKeptIsRefused(t *testing.T) {
 		"any server":             {func(r *leaseapi.Request) { r.Servers = []netip.Addr{addr("0.0.0.0")} }, []string{`"servers"`, "0.0.0.0"}},
 		"no address of a server": {func(r *leaseapi.Request) { r.Servers = []netip.Addr{{}} }, []string{`"servers"`}},
 		"too many servers":       {func(r *leaseapi.Request) { r.Servers = make([]netip.Addr, 33) }, []string{`"servers"`, "33", "32"}},
+		"VID 4095":               {func(r *leaseapi.Request) { r.VLAN = 4095 }, []string{`"vlan"`, `"4095"`, "0 to 4094"}},
+		"the highest number":     {func(r *leaseapi.Request) { r.VLAN = 0xffff }, []string{`"vlan"`, `"65535"`, "0 to 4094"}},
+		"untagged, no VLAN":      {func(r *leaseapi.Request) { r.Untagged = true }, []string{`"untagged"`, "no vlan"}},
 		"an unknown part":        {func(r *leaseapi.Request) { r.Ignore = []leaseapi.Part{"ntp"} }, []string{`"ignore"`, `"ntp"`, "dns, domain"}},
 		"no network":             {func(r *leaseapi.Request) { r.Protected = []netip.Prefix{{}} }, []string{`"protected"`}},
 		"too many networks":      {func(r *leaseapi.Request) { r.Protected = make([]netip.Prefix, 257) }, []string{`"protected"`, "257", "256"}},
@@ -48,6 +51,7 @@ func TestAPolicyIsTakenAsItIs(t *testing.T) {
 	s.api.pods = true
 	req := goodRequest()
 	req.Conflict, req.WhenLost, req.Pace, req.RapidCommit = leaseapi.ConflictWait, leaseapi.Replace, 10, true
+	req.VLAN, req.Untagged = 4094, true
 	req.Servers, req.Ignore = []netip.Addr{netip.MustParseAddr("192.0.2.1")}, []leaseapi.Part{leaseapi.PartDNS}
 	req.Protected = []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")}
 	body := text(t, req)

@@ -2,6 +2,7 @@ package lease
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -48,6 +49,8 @@ func (k *Keeper) acquire(key leaseapi.Key, req leaseapi.Request, w *waiter) {
 	switch {
 	case e == nil:
 		k.begin(key, req, w)
+	case e.domain() != domainOf(req):
+		k.leaveBehind(e, key, req, w)
 	case e.stage == releasing && e.sending:
 		// If it cannot be sent, the lease is still ours.
 		e.released = append(e.released, func(error) { k.acquire(key, req, w) })
@@ -69,6 +72,29 @@ func (k *Keeper) replace(old *entry, req leaseapi.Request, w *waiter) {
 		}
 		k.acquire(key, req, w)
 	})
+}
+
+// leaveBehind gives back first what the client has in another VLAN, or on another
+// bridge: it is another network's. Where there is no way to that any more, it is
+// left to run out.
+func (k *Keeper) leaveBehind(e *entry, key leaseapi.Key, req leaseapi.Request, w *waiter) {
+	waits := e.stage == releasing && !e.sending && !e.queued
+	k.giveBack(e, func(err error) {
+		switch {
+		case err == nil:
+		case missing(err) && e.key != key:
+			delete(k.clients, e.who)
+		default:
+			w.done <- outcome{err: &leaseapi.Error{
+				Code: leaseapi.CodeTryAgainLater, Msg: fmt.Sprintf("the Pod had a lease on %s before, which cannot be given back: %v", e.domain(), err),
+			}}
+			return
+		}
+		k.acquire(key, req, w)
+	})
+	if waits {
+		k.giveAgain(e)
+	}
 }
 
 func (k *Keeper) newEntry(key leaseapi.Key, req leaseapi.Request) *entry {

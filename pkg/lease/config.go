@@ -14,17 +14,23 @@ import (
 
 // Wire opens the ways to a DHCP server. wire's own functions are the real one.
 type Wire interface {
-	// Uplink listens and speaks on the node's uplink.
-	Uplink(name string) (Conn, error)
+	// Uplink listens and speaks on the node's uplink, with that tag and in that
+	// VLAN alone; 0: without a tag.
+	Uplink(name string, vid uint16) (Conn, error)
 	// Pod does so from within a Pod's namespace.
 	Pod(netns, ifName string) (Conn, error)
 	// Port does so from a momentary port of a bridge, for a release where
-	// neither of the others is left.
-	Port(bridge string, mac wire.MAC) (Conn, error)
-	// ARP hears and speaks ARP on a bridge, or another parent of Pods.
-	ARP(link string) (ARPConn, error)
+	// neither of the others is left; in that VLAN of it, if not 0.
+	Port(bridge string, vid uint16, mac wire.MAC) (Conn, error)
+	// ARP hears and speaks ARP on a bridge, or another parent of Pods, in that
+	// VLAN; 0: without a tag.
+	ARP(link string, vid uint16) (ARPConn, error)
 	// State tells whether the link exists and has carrier.
 	State(name string) (present, carrier bool)
+	// NIC names the link whose cable the link's frames take: it itself, what its
+	// VLAN interface stands on, the bridge's uplink. Not known: there is no such
+	// link, so far.
+	NIC(link string) (name string, known bool)
 }
 
 // Conn is an open way. Receive blocks until there is a message, or Close, after
@@ -76,8 +82,10 @@ type Config struct {
 	// must neither block nor call the keeper.
 	Changed func(leaseapi.Lease)
 	// Borne tells whether the node itself bears an address, whose own stack does
-	// not hear its probes: what a server offers of them is refused. It is called
-	// on the keeper's own goroutine and must be quick. Nil: none is.
+	// not hear its probes: what a server offers of them is refused, in whatever
+	// VLAN. The node's routing knows no VLANs: what it sends to a Pod of that
+	// address, it sends to itself. It is called on the keeper's own goroutine and
+	// must be quick. Nil: none is.
 	Borne    func(netip.Addr) bool
 	Observer Observer
 	Log      *slog.Logger

@@ -24,10 +24,10 @@ type watching struct {
 	home     home          // where it is known to be held
 }
 
-// home is an address on a segment.
+// home is an address in a domain.
 type home struct {
-	link string
-	addr netip.Addr
+	domain Domain
+	addr   netip.Addr
 }
 
 // set brings what depends on the entry's state in step with it. Whatever
@@ -39,19 +39,19 @@ func (k *Keeper) set(e *entry) {
 
 // follow has that address watched over that is asked for or held.
 func (k *Keeper) follow(e *entry) {
-	k.settleAt(e, home{link: e.link(), addr: e.holds()})
+	k.settleAt(e, home{domain: e.domain(), addr: e.holds()})
 	addr := e.watched()
-	if e.ear != nil && (e.addr != addr || e.ear.link != e.link()) {
+	if e.ear != nil && (e.addr != addr || e.ear.domain != e.domain()) {
 		k.unwatch(e)
 	}
-	if e.ear == nil && addr.IsValid() && e.link() != "" {
+	if e.ear == nil && addr.IsValid() && e.domain().Link != "" {
 		k.watch(e, addr)
 	}
 }
 
 // settleAt notes which of our entries has an address.
 func (k *Keeper) settleAt(e *entry, h home) {
-	if h.link == "" || !h.addr.IsValid() {
+	if h.domain.Link == "" || !h.addr.IsValid() {
 		h = home{}
 	}
 	if e.home == h {
@@ -91,7 +91,7 @@ func (e *entry) watched() netip.Addr {
 }
 
 func (k *Keeper) watch(e *entry, addr netip.Addr) {
-	now, r := k.cfg.Now(), k.earOf(e.link())
+	now, r := k.cfg.Now(), k.earOf(e)
 	e.ear, e.addr = r, addr
 	r.watchers[addr] = append(r.watchers[addr], e)
 	r.stale = true
@@ -140,7 +140,7 @@ func (k *Keeper) foundFree(e *entry) {
 // cannot be declined before.
 func (k *Keeper) conflict(e *entry, by acd.MAC, now time.Duration) {
 	why := fmt.Sprintf("in use by %s (ARP conflict, RFC 5227)", dhcp4.MAC(by))
-	k.cfg.Log.Warn("somebody else has the address", "key", e.key.String(), "address", e.addr.String(), "mac", dhcp4.MAC(by).String())
+	k.cfg.Log.Warn("somebody else has the address", "key", e.key.String(), "address", e.addr.String(), "on", e.domain().String(), "mac", dhcp4.MAC(by).String())
 	k.cfg.Observer.Conflicts("conflict")
 	e.probing = false
 	if _, ok := e.client.Lease(); !ok {
@@ -151,14 +151,14 @@ func (k *Keeper) conflict(e *entry, by acd.MAC, now time.Duration) {
 	k.settle(e, now)
 }
 
-// acceptable refuses what the node itself has, and what another of ours has: either it lost the address
-// without knowing, or the server forgot that it has it. Who renews first, gets
-// it.
+// acceptable refuses what the node itself has, and what another of ours has in
+// the same domain: either it lost the address without knowing, or the server
+// forgot that it has it. Who renews first, gets it.
 func (k *Keeper) acceptable(e *entry, addr netip.Addr) error {
 	if k.cfg.Borne(addr) {
 		return fmt.Errorf("%s is an address of this node itself", addr)
 	}
-	other := k.homes[home{link: e.link(), addr: addr}]
+	other := k.homes[home{domain: e.domain(), addr: addr}]
 	if other == nil || other == e {
 		return nil
 	}

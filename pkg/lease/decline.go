@@ -69,7 +69,7 @@ func (k *Keeper) sayLast(s *segment, p place, now time.Duration) {
 		k.unsaid = append(k.unsaid, unsaid{segment: s, place: p, at: now + declineAgain})
 		return
 	}
-	k.cfg.Observer.Sent(dhcpv4.MessageTypeDecline.String())
+	k.cfg.Observer.Sent(s.domain(), dhcpv4.MessageTypeDecline.String())
 }
 
 // sayAgain queues what could not be sent, and returns when the next is due.

@@ -25,7 +25,8 @@ const (
 // ear is where a segment's ARP is heard and spoken. It is open while anything
 // is watched over.
 type ear struct {
-	link     string
+	domain   Domain
+	cable    *cable
 	conn     ARPConn
 	watchers map[netip.Addr][]*entry
 	closeAt  time.Duration // when one that nobody needs is closed
@@ -36,7 +37,6 @@ type ear struct {
 	reopen time.Duration // when to try again
 	tries  int
 
-	packets  pacer
 	defences []acd.Packet
 	// probes and announcements wait for their turn, in this order.
 	probes, announcements []saying
@@ -48,21 +48,14 @@ type saying struct {
 	detector *acd.Detector
 }
 
-// link is where the entry's ARP is to be heard: the bridge, else another parent
-// of Pods, the uplink. None: "".
-func (e *entry) link() string {
-	if e.req.Bridge != "" {
-		return e.req.Bridge
-	}
-	return e.req.Uplink
-}
-
-func (k *Keeper) earOf(link string) *ear {
-	r := k.ears[link]
+// earOf returns the ear of the entry's domain, which has a link.
+func (k *Keeper) earOf(e *entry) *ear {
+	r := k.ears[e.domain()]
 	if r == nil {
-		r = &ear{link: link, watchers: map[netip.Addr][]*entry{}, packets: newPacer(k.cfg.Now())}
-		k.ears[link] = r
+		r = &ear{domain: e.domain(), watchers: map[netip.Addr][]*entry{}}
+		k.ears[e.domain()] = r
 	}
+	r.cable = e.segment.cable
 	return r
 }
 
@@ -81,7 +74,7 @@ func (k *Keeper) openEar(r *ear, now time.Duration) {
 	if r.conn != nil || now < r.reopen || k.ending {
 		return
 	}
-	conn, err := k.cfg.Wire.ARP(r.link)
+	conn, err := k.cfg.Wire.ARP(r.domain.Link, r.domain.VLAN)
 	if err != nil {
 		k.deaf(r, err, now)
 		return
@@ -109,7 +102,7 @@ func (k *Keeper) openEar(r *ear, now time.Duration) {
 // deaf goes on without: an address that cannot be checked is used all the same.
 func (k *Keeper) deaf(r *ear, err error, now time.Duration) {
 	if r.tries == 0 {
-		k.cfg.Log.Warn("conflicts of addresses cannot be seen: no ARP there", "link", r.link, "error", err)
+		k.cfg.Log.Warn("conflicts of addresses cannot be seen: no ARP there", "on", r.domain.String(), "error", err)
 	}
 	k.cfg.Observer.Conflicts("unchecked")
 	r.reopen = now + min(lastReopen, firstReopen<<min(r.tries, 8))

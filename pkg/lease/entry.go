@@ -14,10 +14,12 @@ type client struct {
 	mac dhcp4.MAC
 }
 
-// flight is what a reply is recognised by.
+// flight is what a reply is recognised by. One that came in another VLAN is not
+// ours, whatever it says.
 type flight struct {
-	xid uint32
-	mac dhcp4.MAC
+	xid     uint32
+	mac     dhcp4.MAC
+	segment *segment
 }
 
 // stage is an entry's place in the keeper, beside its client's state.

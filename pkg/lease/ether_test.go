@@ -40,7 +40,8 @@ type earDoor struct {
 	ended  chan struct{}
 }
 
-func (l *lan) ARP(link string) (lease.ARPConn, error) {
+func (l *lan) ARP(link string, vid uint16) (lease.ARPConn, error) {
+	l = l.vlan(vid)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.arpErr != nil {
@@ -152,9 +153,17 @@ func (n *node) wantSpoken(addr netip.Addr, probes, announcements int) {
 // wantListening checks how many sockets for ARP are open.
 func (n *node) wantListening(want int) {
 	n.Helper()
-	n.lan.mu.Lock()
-	defer n.lan.mu.Unlock()
-	if len(n.ears) != want {
-		n.Errorf("%d sockets for ARP, %d wanted", len(n.ears), want)
+	if got := n.listening(); got != want {
+		n.Errorf("%d sockets for ARP, %d wanted", got, want)
 	}
+}
+
+func (l *lan) listening() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.ears)
+	for _, v := range l.vlans {
+		n += v.listening()
+	}
+	return n
 }

@@ -71,25 +71,6 @@ func (e *entry) lane(now time.Duration) lane {
 	return adds
 }
 
-// pump lets go what the segment bears and returns when it bears more.
-func (k *Keeper) pump(s *segment, now time.Duration) time.Duration {
-	for {
-		l, at := s.ready(now)
-		if at > now {
-			return min(at, k.closeIdle(s, now))
-		}
-		p := s.take(l)
-		switch l {
-		case declines:
-			k.sayLast(s, p, now)
-		case releases, repeats:
-			k.sendRelease(p.entry, now)
-		default:
-			k.goOn(p.entry, now)
-		}
-	}
-}
-
 // goOn sends what the entry wants to send now that its turn has come.
 func (k *Keeper) goOn(e *entry, now time.Duration) {
 	if !e.slot {

@@ -132,7 +132,7 @@ func (k *Keeper) sendOnce(req leaseapi.Request, key leaseapi.Key, d wire.Datagra
 	conn, err := k.cfg.Wire.Pod(req.Netns, key.IfName)
 	if err != nil && req.Bridge != "" {
 		var portErr error
-		conn, portErr = k.cfg.Wire.Port(req.Bridge, d.SrcMAC)
+		conn, portErr = k.cfg.Wire.Port(req.Bridge, req.VLAN, d.SrcMAC)
 		if portErr != nil {
 			return errors.Join(err, portErr)
 		}
@@ -160,7 +160,7 @@ func (k *Keeper) releaseSent(e *entry, err error) {
 		return
 	}
 	fault.Point("lease.release.sent")
-	k.cfg.Observer.Sent(dhcpv4.MessageTypeRelease.String())
+	k.cfg.Observer.Sent(e.segment.domain(), dhcpv4.MessageTypeRelease.String())
 	pauses := pauses(e.req.Transport)
 	again := e.sent < len(pauses)
 	if !e.gone {

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"sync"
 
-	"github.com/podlan/podlan/pkg/dhcp4"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/statefile"
 )
@@ -36,11 +35,12 @@ type Keeper struct {
 	clients  map[client]*entry
 	flights  map[flight]*entry
 	due      schedule
-	segments map[string]*segment
-	ears     map[string]*ear // by link
+	segments map[way]*segment
+	cables   map[string]*cable // by NIC
+	ears     map[Domain]*ear
 	homes    map[home]*entry
 	files    map[leaseapi.Key]*entry // who wrote the key's file last
-	macs     map[dhcp4.MAC]int       // ours, and those of a moment ago
+	macs     map[station]int         // ours, and those of a moment ago
 	lates    []late
 	formers  []former
 	unsaid   []unsaid
@@ -97,11 +97,12 @@ func newKeeper(cfg Config) *Keeper {
 		leases:   map[leaseapi.Key]*entry{},
 		clients:  map[client]*entry{},
 		flights:  map[flight]*entry{},
-		segments: map[string]*segment{},
-		ears:     map[string]*ear{},
+		segments: map[way]*segment{},
+		cables:   map[string]*cable{},
+		ears:     map[Domain]*ear{},
 		homes:    map[home]*entry{},
 		files:    map[leaseapi.Key]*entry{},
-		macs:     map[dhcp4.MAC]int{},
+		macs:     map[station]int{},
 	}
 }
 

@@ -18,35 +18,42 @@ type former struct {
 
 // counted is where an entry counts, beside the keeper's maps.
 type counted struct {
-	pacers [2]*pacer // its segment's for DHCP, and for ARP, if it has one
-	pace   int
+	station station
+	pacers  [2]*pacer // its cable's for DHCP, and for ARP, if it has an ear
+	pace    int       // 0: it does not count so far
 }
 
-// enlist has the entry count: its MAC is ours, its segment keeps its pace. Once
+// enlist has the entry count: its MAC is ours, its cable keeps its pace. Once
 // more, for an entry whose request is another now.
 func (k *Keeper) enlist(e *entry) {
-	now := k.cfg.Now()
-	if e.pace == 0 {
-		k.macs[e.who.mac]++
+	now, before := k.cfg.Now(), e.counted
+	e.counted = counted{
+		station: station{vlan: e.domain().VLAN, mac: e.who.mac},
+		pacers:  [2]*pacer{&e.segment.cable.packets}, pace: paceOf(e.req.Pace),
 	}
-	before := e.counted
-	e.counted = counted{pace: paceOf(e.req.Pace), pacers: [2]*pacer{&e.segment.packets}}
-	if link := e.link(); link != "" {
-		e.pacers[1] = &k.earOf(link).packets
+	if e.domain().Link != "" {
+		e.pacers[1] = &k.earOf(e).cable.arp
 	}
+	k.macs[e.station]++
 	for _, p := range e.pacers {
 		if p != nil {
 			p.join(e.pace, now)
 		}
 	}
-	before.leave(now)
+	k.unlist(before, now)
 }
 
-func (c counted) leave(now time.Duration) {
+func (k *Keeper) unlist(c counted, now time.Duration) {
+	if c.pace == 0 {
+		return
+	}
 	for _, p := range c.pacers {
 		if p != nil {
 			p.leave(c.pace, now)
 		}
+	}
+	if k.macs[c.station]--; k.macs[c.station] == 0 {
+		delete(k.macs, c.station)
 	}
 }
 
@@ -63,10 +70,7 @@ func (k *Keeper) endFormers(now time.Duration) time.Duration {
 			k.formers = append(k.formers, former{entry: e, until: now + formerTime})
 			continue
 		}
-		f.entry.leave(now)
-		if k.macs[f.entry.who.mac]--; k.macs[f.entry.who.mac] == 0 {
-			delete(k.macs, f.entry.who.mac)
-		}
+		k.unlist(f.entry.counted, now)
 	}
 	return dhcp4.Never
 }

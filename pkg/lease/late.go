@@ -61,7 +61,7 @@ func (e *entry) claim(d dhcp4.Datagram) {
 	if len(e.claims) == maxClaims {
 		e.claims = e.claims[1:]
 	}
-	e.claims = append(e.claims, claim{flight: flight{xid: xid, mac: e.who.mac}, unanswered: 1, lease: l})
+	e.claims = append(e.claims, claim{flight: flight{xid: xid, mac: e.who.mac, segment: e.segment}, unanswered: 1, lease: l})
 }
 
 // unclaim forgets a REQUEST that was refused.

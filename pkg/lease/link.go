@@ -17,6 +17,7 @@ const linger = time.Second
 // heard is a message from a socket: ARP if it has an ear.
 type heard struct {
 	message wire.Message
+	segment *segment // whose socket it was, or a Pod's of it
 	ear     *ear
 	arp     wire.ARP
 }
@@ -43,16 +44,16 @@ func (k *Keeper) open(e *entry) error {
 		if err != nil {
 			return err
 		}
-		e.conn = k.listenOn(conn)
+		e.conn = k.listenOn(conn, e.segment)
 		return nil
 	}
 	s := e.segment
 	if s.conn == nil {
-		conn, err := k.cfg.Wire.Uplink(e.req.Uplink)
+		conn, err := k.cfg.Wire.Uplink(s.uplink, s.tag)
 		if err != nil {
 			return err
 		}
-		s.conn = k.listenOn(conn)
+		s.conn = k.listenOn(conn, s)
 		s.conn.shared = true
 	}
 	s.conn.refs++
@@ -61,7 +62,7 @@ func (k *Keeper) open(e *entry) error {
 }
 
 // listenOn hands what the socket hears to Run.
-func (k *Keeper) listenOn(conn Conn) *link {
+func (k *Keeper) listenOn(conn Conn, s *segment) *link {
 	l := &link{conn: conn}
 	go func() {
 		for {
@@ -74,7 +75,7 @@ func (k *Keeper) listenOn(conn Conn) *link {
 				return
 			}
 			select {
-			case k.heard <- heard{message: m}:
+			case k.heard <- heard{message: m, segment: s}:
 			case <-k.done:
 				return
 			}

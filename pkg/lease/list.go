@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -77,7 +78,7 @@ func (k *Keeper) confirmPending(of func() []*entry) {
 	}
 }
 
-// Segments returns where leases are held, sorted by name.
+// Segments returns where leases are held, sorted by name and VLAN.
 func (k *Keeper) Segments() []leaseapi.Segment {
 	var all []leaseapi.Segment
 	var names []string
@@ -90,12 +91,14 @@ func (k *Keeper) Segments() []leaseapi.Segment {
 		}
 		for s, n := range leases {
 			names = append(names, s.name())
-			all = append(all, leaseapi.Segment{Uplink: s.uplink, Bridge: s.bridge, Leases: n})
+			all = append(all, leaseapi.Segment{Uplink: s.uplink, Bridge: s.bridge, VLAN: s.vlan, Leases: n})
 		}
 	})
 	for i := range all {
 		all[i].Present, all[i].Carrier = k.cfg.Wire.State(names[i])
 	}
-	slices.SortFunc(all, func(a, b leaseapi.Segment) int { return strings.Compare(a.Uplink+a.Bridge, b.Uplink+b.Bridge) })
+	slices.SortFunc(all, func(a, b leaseapi.Segment) int {
+		return cmp.Or(strings.Compare(a.Uplink+a.Bridge, b.Uplink+b.Bridge), cmp.Compare(a.VLAN, b.VLAN))
+	})
 	return all
 }

@@ -85,6 +85,9 @@ func (s stored) later(o stored, bootID string) int {
 	return s.OwnedAt.Compare(o.OwnedAt)
 }
 
+// maxVLAN is the highest VID (IEEE 802.1Q §9.6).
+const maxVLAN = 4094
+
 // century bounds times in files: sums of two are still no overflow.
 const century = 140 * 365 * 24 * time.Hour
 
@@ -116,6 +119,8 @@ func decodeStored(data []byte) (stored, error) {
 		return s, fmt.Errorf("address %s of server %s", l.Address, l.Server)
 	case s.Request.Transport != leaseapi.FromUplink && s.Request.Transport != leaseapi.FromPod:
 		return s, fmt.Errorf("transport %q", s.Request.Transport)
+	case s.Request.VLAN > maxVLAN:
+		return s, fmt.Errorf("VLAN %d", s.Request.VLAN)
 	case s.Request.BudgetMS < 0 || s.Request.BudgetMS > century.Milliseconds():
 		return s, fmt.Errorf("budget of %d ms", s.Request.BudgetMS)
 	}

@@ -24,11 +24,7 @@ func (k *Keeper) noAnswer(e *entry, now time.Duration) error {
 			Details: "who has the address without the server's knowing? Take it out of the server's range, or give it back there",
 		}
 	}
-	where := e.req.Uplink
-	if e.req.Transport == leaseapi.FromPod {
-		where = e.key.IfName + " in the Pod"
-	}
-	wanted, check := "DHCPOFFER", "is DHCP served on this segment, and does the switch port allow this MAC?"
+	wanted, check := "DHCPOFFER", e.served()
 	switch {
 	case c.Offers > 0:
 		wanted, check = "DHCPACK", "the server offers and does not grant: what does its log say?"
@@ -40,7 +36,7 @@ func (k *Keeper) noAnswer(e *entry, now time.Duration) error {
 		sent = fmt.Sprintf("%d DISCOVER and %d REQUEST sent", c.Discovers, c.Requests)
 	}
 	took := (now - e.began).Round(time.Second)
-	msg := fmt.Sprintf("no %s on %s in %s: %s%s, %d frames for %s", wanted, where, took, sent, k.carrier(e), e.seen, e.req.MAC)
+	msg := fmt.Sprintf("no %s on %s in %s: %s%s, %d frames for %s", wanted, e.where(), took, sent, k.carrier(e), e.seen, e.req.MAC)
 	if e.declined != "" {
 		msg += ", " + e.declined
 	}
@@ -51,6 +47,28 @@ func (k *Keeper) noAnswer(e *entry, now time.Duration) error {
 		msg += ", the last answer was refused: " + c.Refused.Error()
 	}
 	return &leaseapi.Error{Code: leaseapi.CodeTryAgainLater, Msg: msg, Details: check}
+}
+
+// where the entry speaks.
+func (e *entry) where() string {
+	switch {
+	case e.req.Transport == leaseapi.FromUplink:
+		return e.segment.domain().String()
+	case e.req.VLAN != 0:
+		return fmt.Sprintf("%s in the Pod (%s)", e.key.IfName, e.domain())
+	}
+	return e.key.IfName + " in the Pod"
+}
+
+// served asks what keeps an OFFER away.
+func (e *entry) served() string {
+	switch {
+	case e.req.VLAN == 0:
+		return "is DHCP served on this segment, and does the switch port allow this MAC?"
+	case e.req.Untagged:
+		return "is DHCP served on this VLAN? Is it the switch port's native one, and does that allow this MAC?"
+	}
+	return "is DHCP served on this VLAN? Does the switch port carry it tagged, and allow this MAC?"
 }
 
 func (k *Keeper) carrier(e *entry) string {

@@ -40,8 +40,11 @@ func (k *Keeper) turn() time.Duration {
 		k.wake(e, now)
 	}
 	next := min(now+longestSleep, k.endLates(now), k.endFormers(now), k.sayAgain(now), k.eraseMore(now))
+	for _, c := range k.cables {
+		next = min(next, k.pump(c, now))
+	}
 	for _, s := range k.segments {
-		next = min(next, k.pump(s, now))
+		next = min(next, k.closeIdle(s, now))
 	}
 	for _, r := range k.ears {
 		next = min(next, k.speak(r, now))

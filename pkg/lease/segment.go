@@ -39,32 +39,44 @@ type place struct {
 	last   *lastWord
 }
 
-// segment is what the clients of one uplink, or one bridge, share.
+// segment is what the clients in one VLAN of one uplink, or of one bridge, share.
 type segment struct {
 	uplink, bridge string
+	vlan, tag      uint16 // the tag is what frames bear on the uplink
 	window, flying int
 	queues         [lanes][]place
-	packets        pacer
-	releases       bucket
+	cable          *cable
+	plugged        bool          // its NIC is known
 	conn           *link         // the uplink's, open while anything is in flight
 	closeAt        time.Duration // when an idle conn is closed
 }
 
+// way names a segment.
+type way struct {
+	transport leaseapi.Transport
+	link      string
+	vlan, tag uint16
+}
+
+func wayOf(req leaseapi.Request) way {
+	switch {
+	case req.Transport == leaseapi.FromPod:
+		return way{transport: req.Transport, link: req.Bridge, vlan: req.VLAN}
+	case req.Untagged:
+		return way{transport: req.Transport, link: req.Uplink, vlan: req.VLAN}
+	}
+	return way{transport: req.Transport, link: req.Uplink, vlan: req.VLAN, tag: req.VLAN}
+}
+
 // segmentOf returns the segment that the request's exchanges count for.
 func (k *Keeper) segmentOf(req leaseapi.Request) *segment {
-	name := "uplink " + req.Uplink
-	if req.Transport == leaseapi.FromPod {
-		name = "bridge " + req.Bridge
-	}
-	s := k.segments[name]
+	w := wayOf(req)
+	s := k.segments[w]
 	if s == nil {
-		now := k.cfg.Now()
-		s = &segment{
-			uplink: req.Uplink, bridge: req.Bridge, window: firstWindow,
-			packets: newPacer(now), releases: newBucket(releaseRate, releaseBurst, now),
-		}
-		k.segments[name] = s
+		s = &segment{uplink: req.Uplink, bridge: req.Bridge, vlan: w.vlan, tag: w.tag, window: firstWindow}
+		k.segments[w] = s
 	}
+	k.plug(s)
 	return s
 }
 
@@ -75,6 +87,8 @@ func (s *segment) name() string {
 	}
 	return s.bridge
 }
+
+func (s *segment) domain() Domain { return Domain{Link: s.name(), VLAN: s.vlan} }
 
 // answered lets the window grow, unanswered lets it shrink.
 func (s *segment) answered() { s.window = min(mostWindow, s.window+1) }
@@ -102,13 +116,13 @@ func (*segment) leave(e *entry) {
 // ready returns the lane whose first may go, and when: later than now if none
 // may, Never if none wants to.
 func (s *segment) ready(now time.Duration) (lane, time.Duration) {
-	packet := s.packets.ready(now)
+	packet := s.cable.packets.ready(now)
 	at := dhcp4.Never
 	for l := range lanes {
 		switch {
 		case s.empty(l):
 		case l == releases || l == repeats:
-			if at = min(at, max(packet, s.releases.ready(now))); at <= now {
+			if at = min(at, max(packet, s.cable.releases.ready(now))); at <= now {
 				return l, now
 			}
 		case l == answers || l == declines || s.flying < s.window:
@@ -137,9 +151,9 @@ func (s *segment) take(l lane) place {
 	if p.last == nil {
 		s.leave(p.entry)
 	}
-	s.packets.spend()
+	s.cable.packets.spend()
 	if l == releases || l == repeats {
-		s.releases.spend()
+		s.cable.releases.spend()
 	}
 	return p
 }

@@ -38,7 +38,7 @@ func (k *Keeper) put(e *entry, d dhcp4.Datagram, now time.Duration) {
 	if e.fails == 0 {
 		level = slog.LevelWarn
 	}
-	k.cfg.Log.Log(context.Background(), level, "cannot send", "key", e.key.String(), "error", err)
+	k.cfg.Log.Log(context.Background(), level, "cannot send", "key", e.key.String(), "on", e.segment.domain().String(), "error", err)
 	if e.stage != acquiring || !missing(err) {
 		e.free()
 		e.out, e.again = &d, now+min(lastResend, firstResend<<min(e.fails, 8))
@@ -63,7 +63,7 @@ func (k *Keeper) send(e *entry, d dhcp4.Datagram, now time.Duration) error {
 	}
 	e.again, e.fails = 0, 0
 	delete(k.flights, e.flight)
-	e.flight = flight{xid: e.client.XID(), mac: e.who.mac}
+	e.flight = flight{xid: e.client.XID(), mac: e.who.mac, segment: e.segment}
 	k.flights[e.flight] = e
 	e.slotEnd = now + silence
 	e.listen = min(max(e.client.ListenUntil(), now+silence), now+listenTime) // it may go out late
@@ -71,7 +71,7 @@ func (k *Keeper) send(e *entry, d dhcp4.Datagram, now time.Duration) error {
 		e.listen = e.giveUp // a server may take its time to look for conflicts
 	}
 	e.claim(d)
-	k.cfg.Observer.Sent(d.Type.String())
+	k.cfg.Observer.Sent(e.segment.domain(), d.Type.String())
 	k.cfg.Log.Debug("sent", "type", d.Type.String(), "key", e.key.String(), "mac", e.req.MAC, "to", d.Dst.String())
 	return nil
 }
@@ -110,8 +110,8 @@ func (k *Keeper) hear(h heard) {
 		return
 	}
 	reply.From = dhcp4.MAC(h.message.From)
-	k.cfg.Observer.Received(reply.Type.String())
-	e := k.flights[flight{xid: reply.XID, mac: reply.Client}]
+	k.cfg.Observer.Received(h.segment.domain(), reply.Type.String())
+	e := k.flights[flight{xid: reply.XID, mac: reply.Client, segment: h.segment}]
 	if e == nil {
 		return
 	}

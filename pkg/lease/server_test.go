@@ -39,6 +39,8 @@ type lan struct {
 	failed   int // packets that met it
 	carrier  bool
 	noUplink bool
+	vlans    map[uint16]*lan // each with a server of its own
+	nics     map[string]string
 	inFlight map[string]bool // clients whose DISCOVER or REQUEST has no answer yet
 	most     int             // the most that there ever were
 
@@ -69,6 +71,7 @@ func newLAN(tb testing.TB) *lan {
 	tb.Helper()
 	return &lan{
 		tb: tb, open: map[string]int{}, conns: map[*door]bool{}, openErr: map[string]error{}, carrier: true, inFlight: map[string]bool{},
+		vlans: map[uint16]*lan{}, nics: map[string]string{},
 		delay: time.Millisecond, terms: time.Hour, known: map[string]netip.Addr{}, leases: map[netip.Addr]string{},
 		mute: func(dhcpv4.MessageType) bool { return false }, slow: map[dhcpv4.MessageType]time.Duration{},
 		declined: map[netip.Addr]bool{}, count: map[dhcpv4.MessageType]int{}, ether: newEther(),
@@ -100,7 +103,21 @@ type door struct {
 	dead  bool // its device was removed
 }
 
-func (l *lan) Uplink(name string) (lease.Conn, error) {
+// vlan is what bears that tag, a LAN of its own.
+func (l *lan) vlan(vid uint16) *lan {
+	if vid == 0 {
+		return l
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.vlans[vid] == nil {
+		l.vlans[vid] = newLAN(l.tb)
+	}
+	return l.vlans[vid]
+}
+
+func (l *lan) Uplink(name string, vid uint16) (lease.Conn, error) {
+	l = l.vlan(vid)
 	l.mu.Lock()
 	gone := l.noUplink
 	l.mu.Unlock()
@@ -114,7 +131,8 @@ func (l *lan) Pod(netns, ifName string) (lease.Conn, error) {
 	return l.enter("pod " + netns + " " + ifName)
 }
 
-func (l *lan) Port(bridge string, _ wire.MAC) (lease.Conn, error) {
+func (l *lan) Port(bridge string, vid uint16, _ wire.MAC) (lease.Conn, error) {
+	l = l.vlan(vid)
 	l.mu.Lock()
 	slow := l.slowPort
 	l.ports++
@@ -123,6 +141,16 @@ func (l *lan) Port(bridge string, _ wire.MAC) (lease.Conn, error) {
 	time.Sleep(slow)
 	l.set(func() { l.ports-- })
 	return l.enter("port " + bridge)
+}
+
+// NIC is the link itself unless nics says otherwise; "" is one that is not there.
+func (l *lan) NIC(link string) (name string, known bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if nic, ok := l.nics[link]; ok {
+		return nic, nic != ""
+	}
+	return link, true
 }
 
 func (l *lan) State(string) (present, carrier bool) {
@@ -335,11 +363,15 @@ func (l *lan) active() int {
 	return len(l.leases)
 }
 
-// opened returns how many sockets are open.
+// opened returns how many sockets are open, in all VLANs.
 func (l *lan) opened() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.conns)
+	n := len(l.conns)
+	for _, v := range l.vlans {
+		n += v.opened()
+	}
+	return n
 }
 
 const (

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/podlan/podlan/pkg/acd"
+	"github.com/podlan/podlan/pkg/dhcp4"
 	"github.com/podlan/podlan/pkg/wire"
 )
 
@@ -52,7 +53,7 @@ func (k *Keeper) speak(r *ear, now time.Duration) time.Duration {
 		return r.watched + watchPause // nobody is asked before the answer is heard
 	}
 	for !r.silent() {
-		if at := r.packets.ready(now); at > now {
+		if at := r.cable.arp.ready(now); at > now {
 			return at
 		}
 		if len(r.defences) > 0 {
@@ -75,7 +76,7 @@ func (k *Keeper) say(r *ear, p acd.Packet) {
 	if r.conn == nil {
 		return
 	}
-	r.packets.spend()
+	r.cable.arp.spend()
 	err := r.conn.Send(wire.ARP{
 		Reply: p.Reply, SenderMAC: wire.MAC(p.SenderMAC), TargetMAC: wire.MAC(p.TargetMAC), SenderIP: p.SenderIP, TargetIP: p.TargetIP,
 	})
@@ -87,7 +88,7 @@ func (k *Keeper) say(r *ear, p acd.Packet) {
 // hearARP finds out whose address a packet is about. Our own Pods, those of a
 // moment ago too, are no conflict.
 func (k *Keeper) hearARP(r *ear, p wire.ARP) {
-	if k.macs[[6]byte(p.SenderMAC)] > 0 {
+	if k.macs[station{vlan: r.domain.VLAN, mac: dhcp4.MAC(p.SenderMAC)}] > 0 {
 		return
 	}
 	addr := p.SenderIP

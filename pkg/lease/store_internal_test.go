@@ -114,6 +114,9 @@ func FuzzDecodeStored(f *testing.F) {
 	void := sample()
 	void.Void = true
 	f.Add(encode(f, void))
+	vlan := sample()
+	vlan.Request.VLAN, vlan.Request.Untagged = maxVLAN, true
+	f.Add(encode(f, vlan))
 	f.Add([]byte(`{"version":2}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := decodeStored(data)
@@ -124,7 +127,7 @@ func FuzzDecodeStored(f *testing.F) {
 		if err != nil {
 			t.Fatalf("its own form is refused: %v", err)
 		}
-		if again.Key != s.Key || again.Lease.Expiry != s.Lease.Expiry {
+		if again.Key != s.Key || again.Lease.Expiry != s.Lease.Expiry || again.Request.VLAN != s.Request.VLAN {
 			t.Errorf("%+v became %+v", s, again)
 		}
 		l := sinceBoot(s.Lease, 24*time.Hour, time.Since(s.AcquiredAt))
@@ -136,11 +139,16 @@ func FuzzDecodeStored(f *testing.F) {
 	})
 }
 
+// noWire is one of a machine that is yet to come up.
+type noWire struct{ Wire }
+
+func (noWire) NIC(string) (string, bool) { return "", false }
+
 // live takes the lease up and lets its life go by.
 func live(t *testing.T, s stored, bootID string) {
 	t.Helper()
 	now := 24 * time.Hour
-	cfg := Config{BootID: bootID, Now: func() time.Duration { return now }}
+	cfg := Config{BootID: bootID, Wire: noWire{}, Now: func() time.Duration { return now }}
 	if err := cfg.complete(); err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func (k *Keeper) takeOver(e *entry, key leaseapi.Key, req leaseapi.Request, w *w
 
 // sameWay tells whether both requests are spoken for from the same place.
 func sameWay(a, b leaseapi.Request) bool {
-	return a.Transport == b.Transport && a.Uplink == b.Uplink && a.Bridge == b.Bridge &&
+	return a.Transport == b.Transport && a.Uplink == b.Uplink && a.Bridge == b.Bridge && a.VLAN == b.VLAN && a.Untagged == b.Untagged &&
 		(a.Transport == leaseapi.FromUplink || a.Netns == b.Netns)
 }
 

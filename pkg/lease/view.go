@@ -32,7 +32,7 @@ func (e *entry) state() leaseapi.State {
 func (k *Keeper) view(e *entry) leaseapi.Lease {
 	v := leaseapi.Lease{
 		Key: e.key, State: e.state(), Reason: e.reason, Pod: e.req.Pod,
-		MAC: e.req.MAC, ClientID: e.req.ClientID, Transport: e.req.Transport, Uplink: e.req.Uplink, Bridge: e.req.Bridge,
+		MAC: e.req.MAC, ClientID: e.req.ClientID, Transport: e.req.Transport, Uplink: e.req.Uplink, Bridge: e.req.Bridge, VLAN: e.req.VLAN,
 		WhenLost: e.req.WhenLost,
 	}
 	if v.WhenLost == "" {
