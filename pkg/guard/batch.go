@@ -124,7 +124,7 @@ func (b *batch) chain(ch chain) {
 	})
 }
 
-func (b *batch) rule(r taggedRule) {
+func (b *batch) rule(r placedRule) {
 	b.add(unix.NFT_MSG_NEWRULE, netlink.Create|netlink.Append, func(ae *encoder) {
 		ae.String(unix.NFTA_RULE_TABLE, tableName)
 		ae.String(unix.NFTA_RULE_CHAIN, r.chain)
@@ -133,7 +133,7 @@ func (b *batch) rule(r taggedRule) {
 				nested(list, unix.NFTA_LIST_ELEM, func(one *encoder) { expression(one, e) })
 			}
 		})
-		ae.Bytes(unix.NFTA_RULE_USERDATA, userdata.AppendString(nil, userdata.TypeComment, r.tag))
+		ae.Bytes(unix.NFTA_RULE_USERDATA, userdata.AppendString(nil, userdata.TypeComment, r.note))
 	})
 }
 

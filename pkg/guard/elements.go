@@ -28,6 +28,7 @@ func (p Port) elements() []element {
 		els = append(els, element{set: setMAC, key: key(p.Name, mac)})
 	}
 	els = append(els, p.addrElements()...)
+	els = append(els, p.trunkElements()...)
 	for _, set := range p.openings() {
 		els = append(els, element{set: set, key: key(p.Name)})
 	}

@@ -98,6 +98,21 @@ func isSender4() match {
 	}
 }
 
+// isTagged: the frame bears an 802.1Q tag, which the kernel has taken off and
+// puts back for who loads the Ethernet header.
+func isTagged() match { return ether(12, 2).is(0x81, 0x00) }
+
+// isInTrunk: the port's name and the tag's VID, without its priority, are in the
+// set.
+func isInTrunk() match {
+	return match{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: first},
+		ether(14, 2).into(second),
+		&expr.Bitwise{SourceRegister: second, DestRegister: second, Len: 2, Mask: []byte{0x0f, 0xff}, Xor: []byte{0, 0}},
+		&expr.Lookup{SourceRegister: first, SetName: setTrunk},
+	}
+}
+
 // isMulticast: the frame is for several, as the kernel has told by its
 // destination when it came in; what is for one host is for this or another.
 func isMulticast() match {

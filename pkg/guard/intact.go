@@ -106,15 +106,15 @@ func (s *session) complete(missing map[string]map[string]element) (bool, error) 
 	return true, nil
 }
 
-// place is where a rule stands: its chain and its tag.
+// place is where a rule stands: its chain and its note.
 type place [2]string
 
 // places are those of all rules, in the kernel's order: by chain, and in it as
 // they were added.
 func places() []place {
 	var all []place
-	for _, r := range tagged() {
-		all = append(all, place{r.chain, r.tag})
+	for _, r := range placed() {
+		all = append(all, place{r.chain, r.note})
 	}
 	return byChain(all)
 }

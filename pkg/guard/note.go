@@ -27,6 +27,7 @@ const (
 	noteAddr      = "ip="
 	noteARP       = "arp="
 	noteMulticast = "multicast="
+	noteVLANs     = "vlan="
 	noteMore      = "more=" // how many notes follow; the first one's first word
 )
 
@@ -88,6 +89,9 @@ func (p Port) words() []string {
 	for _, a := range inOrder(p.ExtraAddrs) {
 		words = append(words, noteAddr+a.String())
 	}
+	for _, vlans := range p.VLANs() {
+		words = append(words, noteVLANs+vlans)
+	}
 	return words
 }
 
@@ -134,6 +138,10 @@ func read(p *Port, word string) (err error) {
 		var addr netip.Addr
 		addr, err = netip.ParseAddr(value)
 		p.ExtraAddrs = append(p.ExtraAddrs, addr)
+	case noteVLANs:
+		var vids []uint16
+		vids, err = readVLANs(value)
+		p.Trunk = append(p.Trunk, vids...)
 	case noteARP:
 		p.Rates.ARP, err = strconv.Atoi(value)
 	case noteMulticast:

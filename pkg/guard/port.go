@@ -39,7 +39,10 @@ type Port struct {
 	VRRP bool
 	// MulticastRouting lets out IGMP and MLD queries, PIM, OSPF, EIGRP and RIP.
 	MulticastRouting bool
-	Rates            Rates
+	// Trunk are the VIDs, 1 to 4094, that the port may send with one 802.1Q tag.
+	// With one its addresses are free, as with LayerTwo.
+	Trunk []uint16
+	Rates Rates
 }
 
 // Rates are what a port may send per second, in packets: 0 is the default, a
@@ -97,8 +100,12 @@ func (p Port) check() error {
 	if p.Rates.ARP > maxRate || p.Rates.Multicast > maxRate {
 		return fmt.Errorf("guard: port %s: %+v: a rate is at most %d packets/s, or negative for no limit", p.Name, p.Rates, maxRate)
 	}
+	if i := slices.IndexFunc(p.Trunk, func(vid uint16) bool { return vid == 0 || vid > maxVID }); i >= 0 {
+		return fmt.Errorf("guard: port %s: VLAN %d: a tag is from 1 to %d", p.Name, p.Trunk[i], maxVID)
+	}
 	if n := len(p.notes()); n > maxNotes {
-		return fmt.Errorf("guard: port %s: %d addresses and %d MACs are more than a guard keeps", p.Name, len(p.addrs()), len(p.macs()))
+		return fmt.Errorf("guard: port %s: %d addresses, %d MACs and %d VLANs are more than a guard keeps",
+			p.Name, len(p.addrs()), len(p.macs()), len(p.Trunk))
 	}
 	return nil
 }

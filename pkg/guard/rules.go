@@ -28,6 +28,7 @@ const (
 	setRA            = "router_advertisement"
 	setVRRP          = "vrrp"
 	setRouting       = "multicast_routing"
+	setTrunk         = "vlan_trunk"
 	setARPRate       = "arp_rate"
 	setMulticastRate = "multicast_rate"
 	setDrops         = "drops"
@@ -66,6 +67,7 @@ const (
 	chainIGMP        = "igmp_from_pod"
 	chainMulticast4  = "local_multicast4"
 	chainDHCP        = "dhcp_from_pod"
+	chainTagged      = "tagged_from_pod"
 	chainToPod       = "dhcp_to_pod"
 	chainFrom        = "from_pod"
 	chainForward     = "forward_to_pod"
@@ -79,12 +81,12 @@ func counters() []string {
 
 type rules [][]expr.Any
 
-// tagged returns all rules, each with a note that says which of them it is.
-func tagged() []taggedRule {
-	var all []taggedRule
+// placed returns all rules, each with a note that says which of them it is.
+func placed() []placedRule {
+	var all []placedRule
 	for _, ch := range chains() {
 		for i, r := range ch.rules {
-			all = append(all, taggedRule{chain: ch.name, tag: fmt.Sprintf("podlan v%s rule %d", version, i+1), exprs: r})
+			all = append(all, placedRule{chain: ch.name, note: fmt.Sprintf("podlan v%s rule %d", version, i+1), exprs: r})
 		}
 	}
 	return all
@@ -120,8 +122,21 @@ func fromPod() rules {
 		rule(etherType.is(0x86, 0xdd), jump(chainIP6)),
 		rule(etherType.is(0x08, 0x00), jump(chainIP4)),
 		rule(etherType.is(0x08, 0x06), jump(chainARP)),
-		// BPDU, LLDP, EAPOL, PPPoE, RARP, and every tag: 802.1Q, priority, QinQ.
+		rule(isTagged(), isInTrunk(), jump(chainTagged)),
+		// BPDU, LLDP, EAPOL, PPPoE, RARP, and every other tag: priority, QinQ.
 		rule(drop(dropType)),
+	}
+}
+
+// tagged is what comes with one tag of the port's trunk. The kernel finds the
+// headers behind the tag, so that the same rules hold, but for the addresses.
+func tagged() rules {
+	innerType := ether(16, 2)
+	return rules{
+		rule(innerType.is(0x86, 0xdd), jump(chainIP6)),
+		rule(innerType.is(0x08, 0x00), jump(chainIP4)),
+		rule(innerType.is(0x08, 0x06), jump(chainARP)),
+		rule(drop(dropType)), // a second tag among them
 	}
 }
 
@@ -137,10 +152,14 @@ func foreignMAC() rules {
 	}
 }
 
-// unlessLayerTwo drops what no address of the port allows, unless its addresses
-// are free.
-func unlessLayerTwo(kind string) rules {
-	return rules{rule(portIn(expr.MetaKeyIIFNAME, setLayerTwo), back()), rule(drop(kind))}
+// unlessFree drops what no address of the port allows, unless its addresses are
+// free: those of the port, or those of a frame of its trunk.
+func unlessFree(kind string) rules {
+	return rules{
+		rule(portIn(expr.MetaKeyIIFNAME, setLayerTwo), back()),
+		rule(isTagged(), back()),
+		rule(drop(kind)),
+	}
 }
 
 // arp ties sender MAC and address. RFC 5227 §2.1.1: a probe for an address has
@@ -153,6 +172,7 @@ func arp() rules {
 		rule(network(0, 6).isNot(0, 1, 8, 0, 6, 4), drop(dropARP)), // Ethernet, IPv4, lengths 6 and 4
 		rule(valid, senderMAC.in(setMAC), senderIP.in(setIP4), accept()),
 		rule(valid, senderMAC.in(setMAC), portIn(expr.MetaKeyIIFNAME, setLayerTwo), accept()),
+		rule(valid, senderMAC.in(setMAC), isTagged(), accept()),
 		rule(operation.is(0, 1), senderMAC.in(setMAC), senderIP.is(0, 0, 0, 0), targetIP.in(setIP4), accept()),
 		rule(valid, isVirtual(senderMAC), senderIP.in(setVirtualIP4), accept()),
 		rule(drop(dropARP)),

@@ -91,7 +91,7 @@ func orRouting(what match) rules {
 	}
 }
 
-func foreignIP4() rules { return unlessLayerTwo(dropAddress) }
+func foreignIP4() rules { return unlessFree(dropAddress) }
 
 // igmp is what a member of groups says (RFC 9776 §4, RFC 2236 §2).
 func igmp() rules {
@@ -165,6 +165,7 @@ func dhcp() rules {
 		rule(chaddr.in(setMAC), source.is(0, 0, 0, 0), accept()),
 		rule(chaddr.in(setMAC), source.in(setIP4), accept()),
 		rule(chaddr.in(setMAC), portIn(expr.MetaKeyIIFNAME, setLayerTwo), accept()),
+		rule(chaddr.in(setMAC), isTagged(), accept()),
 		rule(drop(dropDHCP)),
 	}
 }

@@ -44,7 +44,7 @@ func foreignIP6() rules {
 		rule(unspecified, icmp, icmpType.is(neighbourSolicit), target.in(setIP6), accept()),
 		rule(unspecified, linkScope, icmp, icmpType.is(mldReport), accept()),
 		rule(unspecified, linkScope, icmp, icmpType.is(mldReport2), accept()),
-	}, unlessLayerTwo(dropAddress)...)
+	}, unlessFree(dropAddress)...)
 }
 
 func icmp6() rules {
@@ -68,6 +68,7 @@ func udp6() rules {
 	return rules{
 		rule(from.is(server...), portIn(in, setServer), back()),
 		rule(from.is(client...), portIn(in, setLayerTwo), portIn(in, setDHCP), back()),
+		rule(from.is(client...), isTagged(), portIn(in, setDHCP), back()),
 		rule(from.within(client, server), drop(dropDHCP)),
 		rule(to.is(rip...), portIn(in, setRouting), back()),
 		rule(to.is(rip...), drop(dropControl)),

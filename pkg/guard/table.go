@@ -32,8 +32,8 @@ func chains() []chain {
 		chain{name: chainForeignMAC, rules: foreignMAC()},
 		chain{name: chainForeignIP4, rules: foreignIP4()},
 		chain{name: chainForeignIP6, rules: foreignIP6()},
-		chain{name: chainForeignDHCP, rules: unlessLayerTwo(dropDHCP)},
-		chain{name: chainForeignND, rules: unlessLayerTwo(dropControl)},
+		chain{name: chainForeignDHCP, rules: unlessFree(dropDHCP)},
+		chain{name: chainForeignND, rules: unlessFree(dropControl)},
 		chain{name: chainARP, rules: arp()},
 		chain{name: chainDHCP, rules: dhcp()},
 		chain{name: chainIGMP, rules: igmp()},
@@ -46,6 +46,7 @@ func chains() []chain {
 		chain{name: chainICMP6, rules: icmp6()},
 		chain{name: chainIP4, rules: ip4()},
 		chain{name: chainIP6, rules: ip6()},
+		chain{name: chainTagged, rules: tagged()},
 		chain{name: chainToPod, rules: dhcpToPod()},
 		// Before br_netfilter (0) and everything else that is usual (-300).
 		chain{name: chainFrom, hook: nftables.ChainHookPrerouting, priority: -450, rules: fromPod()},
@@ -75,6 +76,7 @@ func sets() []set {
 	return append(all,
 		with(setPorts, nftables.TypeMark), drops, with(setMAC, nftables.TypeEtherAddr),
 		with(setSender4, nftables.TypeEtherAddr, nftables.TypeIPAddr),
+		with(setTrunk, nftables.TypeInetService), // which nft shows as a VID
 		with(setIP4, nftables.TypeIPAddr), with(setVirtualIP4, nftables.TypeIPAddr), with(setIP6, nftables.TypeIP6Addr),
 	)
 }
@@ -101,16 +103,16 @@ func (b *batch) install(els []element) {
 	for _, ch := range chains() {
 		b.chain(ch)
 	}
-	for _, t := range tagged() {
+	for _, t := range placed() {
 		b.rule(t)
 	}
 	b.put(els)
 }
 
-// taggedRule is a rule with its place and the note by which it is known again.
-type taggedRule struct {
-	chain, tag string
-	exprs      []expr.Any
+// placedRule is a rule with its place and the note by which it is known again.
+type placedRule struct {
+	chain, note string
+	exprs       []expr.Any
 }
 
 // put adds the elements; those that stand are no error.
