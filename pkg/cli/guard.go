@@ -45,10 +45,10 @@ func printGuard(out io.Writer, guard leaseapi.Guard, wide bool) error {
 		fmt.Fprintln(w, strings.Join(narrow, "\t"))
 	}
 	row([]string{"POD/CONTAINER", "PORT", "ADDRESSES", "OPENED", "DROPPED"},
-		[]string{"MAC", "NETWORK", "INTERFACE", "EXTRA MACS", "EXTRA IPS"})
+		[]string{"MAC", "NETWORK", "INTERFACE", "EXTRA MACS", "EXTRA IPS", "TRUNK"})
 	for _, p := range guard.Ports {
 		row([]string{podOf(leaseapi.Lease{Key: p.Key, Pod: p.Pod}), p.Port, addresses(p), openings(p), droppedOf(p.Dropped)},
-			[]string{p.MAC, p.Network, p.IfName, dash(strings.Join(p.ExtraMACs, ",")), dash(joined(p.ExtraIPs))})
+			[]string{p.MAC, p.Network, p.IfName, dash(strings.Join(p.ExtraMACs, ",")), dash(joined(p.ExtraIPs)), dash(strings.Join(p.Trunk, ","))})
 	}
 	if err := w.Flush(); err != nil {
 		return err

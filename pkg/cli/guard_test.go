@@ -27,7 +27,7 @@ func someGuard() leaseapi.Guard {
 			{Key: key("c2"), Port: "vethpl000000002", MAC: "02:00:00:00:00:02", AnyAddress: true, Opened: []string{"off"}},
 			{
 				Key: key("c3"), Port: "vethpl000000003", MAC: "02:00:00:00:00:03", Addresses: ours,
-				Opened: []string{"extraIPs", "extraMACs", "vrrp"}, ExtraMACs: []string{"02:00:00:00:00:04"},
+				Opened: []string{"extraIPs", "extraMACs", "vrrp", "vlanTrunk"}, Trunk: []string{"20", "30-39"}, ExtraMACs: []string{"02:00:00:00:00:04"},
 				ExtraIPs: []netip.Addr{netip.MustParseAddr("192.0.2.9"), netip.MustParseAddr("2001:db8::9")},
 			},
 			{Key: key("c4"), Port: "vethpl000000004", MAC: "02:00:00:00:00:05", Addresses: ours, Opened: []string{"dhcpClient"}, Closed: "the lease ran out"},
@@ -43,17 +43,17 @@ func TestTheGuardIsATable(t *testing.T) {
 		want  string
 	}{
 		"ports": {someGuard(), false, `
-POD/CONTAINER  PORT             ADDRESSES  OPENED                      DROPPED
-shop/web-0     vethpl000000001  192.0.2.7  -                           dhcp 3, wrong_mac 12
-c2             vethpl000000002  any        off                         -
-c3             vethpl000000003  192.0.2.7  extraIPs,extraMACs,vrrp     -
-c4             vethpl000000004  192.0.2.7  closed (the lease ran out)  -
+POD/CONTAINER  PORT             ADDRESSES  OPENED                             DROPPED
+shop/web-0     vethpl000000001  192.0.2.7  -                                  dhcp 3, wrong_mac 12
+c2             vethpl000000002  any        off                                -
+c3             vethpl000000003  192.0.2.7  extraIPs,extraMACs,vrrp,vlanTrunk  -
+c4             vethpl000000004  192.0.2.7  closed (the lease ran out)         -
 
 dropped in all: dhcp 3, wrong_mac 20
 `},
 		"wide": {leaseapi.Guard{Ports: someGuard().Ports[2:3]}, true, `
-POD/CONTAINER  PORT             ADDRESSES  OPENED                   DROPPED  MAC                NETWORK  INTERFACE  EXTRA MACS         EXTRA IPS
-c3             vethpl000000003  192.0.2.7  extraIPs,extraMACs,vrrp  -        02:00:00:00:00:03  lan      eth0       02:00:00:00:00:04  192.0.2.9,2001:db8::9
+POD/CONTAINER  PORT             ADDRESSES  OPENED                             DROPPED  MAC                NETWORK  INTERFACE  EXTRA MACS         EXTRA IPS              TRUNK
+c3             vethpl000000003  192.0.2.7  extraIPs,extraMACs,vrrp,vlanTrunk  -        02:00:00:00:00:03  lan      eth0       02:00:00:00:00:04  192.0.2.9,2001:db8::9  20,30-39
 
 dropped in all: -
 `},

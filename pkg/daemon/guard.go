@@ -67,7 +67,7 @@ func guardedPort(rec attachment.Record) leaseapi.GuardedPort {
 	if !rec.Guard {
 		return port
 	}
-	port.Opened, port.ExtraIPs = opened(allowed), allowed.ExtraAddrs
+	port.Opened, port.ExtraIPs, port.Trunk = opened(allowed), allowed.ExtraAddrs, allowed.VLANs()
 	for _, mac := range allowed.ExtraMACs {
 		port.ExtraMACs = append(port.ExtraMACs, mac.String())
 	}
@@ -81,6 +81,7 @@ func opened(p guard.Port) []string {
 		"dhcpServer": p.DHCPServer, "dhcpClient": p.DHCPClient, "routerAdvertisement": p.RouterAdvertisement,
 		"vrrp": p.VRRP, "multicastRouting": p.MulticastRouting,
 		"extraMACs": len(p.ExtraMACs) > 0, "extraIPs": len(p.ExtraAddrs) > 0, "rates": p.Rates != guard.Rates{},
+		"vlanTrunk": len(p.Trunk) > 0,
 	}
 	maps.DeleteFunc(names, func(_ string, open bool) bool { return !open })
 	return slices.Sorted(maps.Keys(names))

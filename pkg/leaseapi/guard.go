@@ -27,12 +27,15 @@ type GuardedPort struct {
 	Addresses []netip.Addr `json:"addresses,omitempty"`
 	// AnyAddress: the network has no IPAM, and the port is tied to its MAC alone.
 	AnyAddress bool `json:"anyAddress,omitempty"`
-	// Opened are the keys of the conf's object `guard` that hold for the port;
-	// "off" alone if nothing is checked.
+	// Opened are the keys of the conf's object `guard` that hold for the port, and
+	// vlanTrunk; "off" alone if nothing is checked.
 	Opened []string `json:"opened,omitempty"`
 	// ExtraMACs and ExtraIPs are allowed as MAC and Addresses are.
 	ExtraMACs []string     `json:"extraMACs,omitempty"`
 	ExtraIPs  []netip.Addr `json:"extraIPs,omitempty"`
+	// Trunk are the VIDs, and ranges of them, that the port may send tagged, with
+	// any address.
+	Trunk []string `json:"trunk,omitempty"`
 	// Closed says why podland has closed the port; empty: it has not.
 	Closed string `json:"closed,omitempty"`
 	// Dropped counts the port's frames by the kind of reason, kinds without any
