@@ -42,8 +42,8 @@ func (t Tool) Command(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // Find returns the named program: dnsmasq, kea-dhcp4, perfdhcp, dhcpd, udhcpd,
-// iptables, nft, tcpdump, conntrack, busybox or qemu; or linux, a kernel image,
-// whose modules are in the same root. What the cache lacks is fetched with
+// iptables, nft, tcpdump, conntrack, etcd, busybox or qemu; or linux, a kernel
+// image, whose modules are in the same root. What the cache lacks is fetched with
 // apt-get, once, however many processes ask at the same time.
 func Find(ctx context.Context, name string) (Tool, error) {
 	r, ok := recipes()[name]

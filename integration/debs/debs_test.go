@@ -22,6 +22,7 @@ func TestProgramsRun(t *testing.T) {
 		"nft":       "--version",
 		"tcpdump":   "--version",
 		"conntrack": "--version",
+		"etcd":      "--version",
 		"perfdhcp":  "-v",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,6 +29,7 @@ func recipes() map[string]recipe {
 		"nft":       {pkg: "nftables", path: "usr/sbin/nft"},
 		"tcpdump":   {pkg: "tcpdump", path: "usr/bin/tcpdump"},
 		"conntrack": {pkg: "conntrack", path: "usr/sbin/conntrack"},
+		"etcd":      {pkg: "etcd-server", path: "usr/bin/etcd"},
 		// What integration/vm boots.
 		"busybox": {pkg: "busybox-static", path: "bin/busybox"},
 		"qemu":    {pkg: "qemu-system-x86", path: "usr/bin/qemu-system-x86_64"},
