@@ -24,6 +24,8 @@ func TestProgramsRun(t *testing.T) {
 		"conntrack": "--version",
 		"etcd":      "--version",
 		"perfdhcp":  "-v",
+		"busybox":   "--help",
+		"qemu":      "--version",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -37,7 +37,7 @@ const applets = "sh mount insmod mkdir switch_root"
 func writeInitrd(path, busybox, tree string) error {
 	var archive bytes.Buffer
 	w := cpio{w: &archive}
-	for _, dir := range strings.Fields("bin dev proc sys modules host rw root") {
+	for dir := range strings.FieldsSeq("bin dev proc sys modules host rw root") {
 		w.add(dir, modeDir, nil)
 	}
 	binary, err := os.ReadFile(busybox)

@@ -34,6 +34,17 @@ type flags struct {
 
 func main() {
 	agent.Main()
+	err := parse().run()
+	switch {
+	case errors.Is(err, errFailed):
+		os.Exit(1)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "vlantests:", err)
+		os.Exit(1)
+	}
+}
+
+func parse() flags {
 	var f flags
 	flag.StringVar(&f.goTool, "go", "go", "the Go command")
 	flag.StringVar(&f.where, "where", "", "file to write a line to that says where the tests ran")
@@ -42,17 +53,12 @@ func main() {
 	flag.IntVar(&f.slow, "slow", 10, "how many times longer than here tests wait in it")
 	flag.Parse()
 	f.packages = flag.Args()
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	defer stop()
-	if err := f.run(ctx); err != nil {
-		if !errors.Is(err, errFailed) {
-			fmt.Fprintln(os.Stderr, "vlantests:", err)
-		}
-		os.Exit(1)
-	}
+	return f
 }
 
-func (f flags) run(ctx context.Context) error {
+func (f flags) run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	defer stop()
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {
 		return os.NewSyscallError("uname", err)

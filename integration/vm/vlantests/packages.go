@@ -49,8 +49,7 @@ func (f flags) here(ctx context.Context) error {
 
 // failed turns an exit code into errFailed.
 func failed(err error) error {
-	var exited *exec.ExitError
-	if errors.As(err, &exited) {
+	if _, exited := errors.AsType[*exec.ExitError](err); exited {
 		return errFailed
 	}
 	return err
