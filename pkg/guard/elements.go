@@ -57,7 +57,10 @@ func (p Port) addrElements() []element {
 			continue
 		}
 		els = append(els, element{set: setIP4, key: key(p.Name, a.AsSlice())},
-			element{set: setSender4, key: key(p.Name, append(slices.Clone(p.MAC), 0x08, 0x00), a.AsSlice())})
+			element{set: setSender4, key: key(p.Name, p.macAndIPv4(), a.AsSlice())})
+	}
+	if p.LayerTwo {
+		els = append(els, element{set: setAnySender4, key: key(p.Name, p.macAndIPv4())})
 	}
 	for _, a := range inOrder(p.ExtraAddrs) {
 		if p.VRRP && a.Is4() {
@@ -66,6 +69,9 @@ func (p Port) addrElements() []element {
 	}
 	return els
 }
+
+// macAndIPv4 is how a frame of IPv4 begins after its destination.
+func (p Port) macAndIPv4() []byte { return append(slices.Clone(p.MAC), 0x08, 0x00) }
 
 // openings are the sets that have the port by its name alone.
 func (p Port) openings() []string {

@@ -86,13 +86,15 @@ func (l load) lookup(set string, invert bool) match {
 	}
 }
 
-// isSender4: the port's name, source MAC with EtherType, and IPv4 source are in
-// the set. One load takes MAC and type: the type stands where a MAC in a set is
-// padded, and is there because isIPv4 would see behind a tag.
+// macAndType loads the source MAC and behind it the EtherType, which stands where
+// a MAC in a set is padded: isIPv4 sees behind a tag, this does not.
+func macAndType() load { return ether(6, 8) }
+
+// isSender4: the port's name, source MAC, type and IPv4 source are in the set.
 func isSender4() match {
 	return match{
 		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: first},
-		ether(6, 8).into(second),
+		macAndType().into(second),
 		network(12, 4).into(unix.NFT_REG32_06),
 		&expr.Lookup{SourceRegister: first, SetName: setSender4},
 	}

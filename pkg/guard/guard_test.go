@@ -129,24 +129,32 @@ func flush(t *testing.T, n *rtnltest.Netns, set string) {
 }
 
 func TestATableOfAnotherVersionIsReplacedWithItsPorts(t *testing.T) {
-	g, n := newGuard(t)
-	table := &nftables.Table{Name: "podlan", Family: nftables.TableFamilyBridge}
-	must(t, n.Do(func() error {
-		c, err := nftables.New()
-		if err != nil {
+	replacements := map[string]func(*guard.Guard) error{
+		"by ADD": func(g *guard.Guard) error { return g.Add(t.Context(), port(2)) },
+		"by podland": func(g *guard.Guard) error {
+			restored, err := g.Restore(t.Context(), func() ([]guard.Port, error) { return []guard.Port{port(2)}, nil })
+			if !restored {
+				t.Error("podland takes the table for its own")
+			}
 			return err
-		}
-		c.AddTable(table)
-		set := &nftables.Set{Table: table, Name: "ports_v0", KeyType: nftables.TypeIFName}
-		name := make([]byte, 16)
-		copy(name, port(1).Name)
-		if err := c.AddSet(set, []nftables.SetElement{{Key: name, Comment: port(1).MAC.String() + " 198.18.0.1 fd00::1"}}); err != nil {
-			return err
-		}
-		return c.Flush()
-	}))
-	must(t, g.Add(t.Context(), port(2)))
-	checkPorts(t, g, port(1), port(2))
+		},
+	}
+	for name, replace := range replacements {
+		t.Run(name, func(t *testing.T) {
+			g, n := newGuard(t)
+			change(t, n, func(c *nftables.Conn) {
+				c.AddTable(ours())
+				set := &nftables.Set{Table: ours(), Name: "ports_v3", KeyType: nftables.TypeIFName}
+				name := make([]byte, 16)
+				copy(name, port(1).Name)
+				note := port(1).MAC.String() + " 198.18.0.1 fd00::1"
+				must(t, c.AddSet(set, []nftables.SetElement{{Key: name, Comment: note}}))
+			})
+			must(t, replace(g))
+			checkPorts(t, g, port(1), port(2))
+			checkIntact(t, g, []guard.Port{port(1), port(2)}, true)
+		})
+	}
 }
 
 func TestReplaceLeavesExactlyThePortsGiven(t *testing.T) {

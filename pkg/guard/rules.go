@@ -18,6 +18,7 @@ const (
 	setPortsPrefix   = "ports_v"
 	setPorts         = setPortsPrefix + version
 	setSender4       = "sender4"
+	setAnySender4    = "sender4_any"
 	setMAC           = "mac"
 	setIP4           = "ip4"
 	setIP6           = "ip6"
@@ -109,14 +110,15 @@ func dropped(kind int, name string) rules {
 // fromPod is where every frame that enters a bridge passes first, before the
 // bridge learns from it. All but ports of ours leave by its first comparison.
 // What nearly every frame is, IPv4 with the port's MAC and address, takes one
-// look at one set; the others, and a port without elements, are told apart
-// after it.
+// look at one set, or two where addresses are free; the others, and a port
+// without elements, are told apart after it.
 func fromPod() rules {
 	const in = expr.MetaKeyIIFNAME
 	etherType := ether(12, 2)
 	return rules{
 		rule(isNoPod(in, rtnl.HostEndPrefix), accept()),
 		rule(isIPv4(), isSender4(), jump(chainSender4)),
+		rule(isIPv4(), macAndType().in(setAnySender4), jump(chainSender4)),
 		rule(ether(6, 6).notIn(setMAC), call(chainForeignMAC)),
 		rule(isMulticast(), portIn(in, setMulticastRate), drop(dropMulticast)),
 		rule(etherType.is(0x86, 0xdd), jump(chainIP6)),

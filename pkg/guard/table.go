@@ -75,7 +75,7 @@ func sets() []set {
 	drops.counts = true
 	return append(all,
 		with(setPorts, nftables.TypeMark), drops, with(setMAC, nftables.TypeEtherAddr),
-		with(setSender4, nftables.TypeEtherAddr, nftables.TypeIPAddr),
+		with(setSender4, nftables.TypeEtherAddr, nftables.TypeIPAddr), with(setAnySender4, nftables.TypeEtherAddr),
 		with(setTrunk, nftables.TypeInetService), // which nft shows as a VID
 		with(setIP4, nftables.TypeIPAddr), with(setVirtualIP4, nftables.TypeIPAddr), with(setIP6, nftables.TypeIP6Addr),
 	)

@@ -26,15 +26,6 @@ func in20(frames map[string][]byte) map[string][]byte {
 	return tagged
 }
 
-// freeAddresses are those of attacks() that are none where addresses are free.
-func freeAddresses() []string {
-	return []string{
-		"ARP reply for another's address", "ARP request with another's address", "ARP probe for another's address",
-		"IPv4 from another's address", "IPv4 from no address", "IPv6 from another's address",
-		"IPv6 from another link-local address", "a neighbour advertisement of another", "duplicate detection for another's",
-	}
-}
-
 func trunkLAN(t *testing.T, open func(*guard.Port)) *lan {
 	t.Helper()
 	l := newLAN(t, "vethpl000000005")
