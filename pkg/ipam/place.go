@@ -196,6 +196,9 @@ func tagOn(host *rtnl.Handle, conf *netconf.DHCP, end podEnd, uplink string) (ta
 	}
 	vid := uint16(conf.Main.VLAN)
 	untagged, err := segment.Untagged(host, uplink, vid)
+	if refused(err) {
+		return tag{}, noUplink(fmt.Sprintf("%s does not carry VLAN %d (bridge vlan add dev %s vid %d)", uplink, vid, uplink, vid))
+	}
 	if err != nil {
 		return tag{}, err
 	}
