@@ -4,9 +4,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/podlan/podlan/integration/lab"
+	"github.com/podlan/podlan/integration/lab/ether"
 )
 
 // resident is a Pod on a VLAN.
@@ -126,7 +130,9 @@ func (s *site) listens(t *testing.T, all []resident) {
 }
 
 // nothingStray checks the tags of whatever left the node: what is a Pod's, or
-// said for it, has its VLAN's and the node's own has none.
+// said for it, has its VLAN's. The node itself says nothing there but what
+// podland asks about a Pod's address and what a bridge that snoops says from no
+// address.
 func (s *site) nothingStray(t *testing.T, onTrunk *lab.Capture, all []resident) {
 	t.Helper()
 	vidOf := map[string]uint16{}
@@ -134,13 +140,29 @@ func (s *site) nothingStray(t *testing.T, onTrunk *lab.Capture, all []resident) 
 		vidOf[r.mac.String()] = r.vid
 	}
 	for _, f := range onTrunk.All() {
-		if f.Outgoing { // from the switch
-			continue
-		}
-		if err := wears(f, tagsOf(vidOf[f.Src.String()])...); err != nil {
-			t.Error(err)
+		vid, ofPod := vidOf[f.Src.String()]
+		switch {
+		case f.Outgoing: // from the switch
+		case ofPod || len(f.Tags()) == 0:
+			if err := wears(f, tagsOf(vid)...); err != nil {
+				t.Error(err)
+			}
+		case !isForAPod(f, all):
+			t.Errorf("the node is on a VLAN: %s", f)
 		}
 	}
+}
+
+// isForAPod tells whether the node's own tagged frame is one that Pods need.
+func isForAPod(f ether.Frame, all []resident) bool {
+	if packet, ok := f.Inner().IPv4(); ok {
+		return packet.Protocol == unix.IPPROTO_IGMP && packet.Src.IsUnspecified()
+	}
+	arp, ok := f.Inner().ARP()
+	return ok && arp.Op == ether.ARPRequest && slices.ContainsFunc(all, func(r resident) bool {
+		sender := arp.SenderIP.IsUnspecified() || arp.SenderIP == r.addr
+		return sender && arp.TargetIP == r.addr && slices.Equal(f.Tags(), tagsOf(r.vid))
+	})
 }
 
 // A NIC can carry untagged Pods by a bridge of its own and VLANs beside it.

@@ -31,13 +31,7 @@ func (m mode) node() lab.NodeOptions {
 }
 
 // keys put a network on the VLAN, the mode left to what stands.
-func (m mode) keys(vid uint16) object {
-	keys := object{"vlan": vid, "uplink": "eth1"}
-	if m == filtering {
-		delete(keys, "uplink")
-	}
-	return keys
-}
+func (m mode) keys(vid uint16) object { return object{"vlan": vid, "uplink": "eth1"} }
 
 // vids are those that a Pod may have, 0: untagged.
 func (m mode) vids() []uint16 {

@@ -145,12 +145,10 @@ func TestQinQHasBothTagsOnTheWire(t *testing.T) {
 	detach(t, node, conf, second)
 	awaitRelease(t, outer.Server(), mac)
 	asBefore(t, node, before)
+	both := []ether.Tag{{TPID: ether.Dot1AD, VID: 100}, {TPID: ether.Dot1Q, VID: 10}}
 	for _, f := range onTrunk.All() {
-		var want []ether.Tag
-		if from(mac)(f) || from(podMAC(t, other))(f) {
-			want = []ether.Tag{{TPID: ether.Dot1AD, VID: 100}, {TPID: ether.Dot1Q, VID: 10}}
-		}
-		if err := wears(f, want...); !f.Outgoing && err != nil {
+		ofPods := from(mac)(f) || from(podMAC(t, other))(f)
+		if err := wears(f, both...); !f.Outgoing && (ofPods || len(f.Tags()) > 0) && err != nil {
 			t.Error(err)
 		}
 	}
