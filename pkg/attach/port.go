@@ -105,11 +105,17 @@ func (a *add) defaultRoute(ipc *current.IPConfig) {
 	a.ipam.Routes = append(a.ipam.Routes, route)
 }
 
-// gateway puts the gateways' addresses on the bridge (`isGateway`).
+// gateway puts the gateways' addresses on the bridge, or on its VLAN
+// (`isGateway`).
 func (a *add) gateway(ctx context.Context) error {
 	if !a.conf.IsGateway {
 		return nil
 	}
+	unlock, err := a.store.LockSegment(ctx, a.rec.Place().Locks())
+	if err != nil {
+		return notLocked(ctx, err)
+	}
+	defer unlock()
 	for _, ipc := range a.ipam.IPs {
 		addr := &net.IPNet{IP: ipc.Gateway, Mask: ipc.Address.Mask}
 		if err := segment.Gateway(ctx, a.links, a.segment, addr, a.conf.ForceAddress); err != nil {

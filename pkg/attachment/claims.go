@@ -11,6 +11,9 @@ import (
 // for it, and what attachments before it have been granted and it needs too, so
 // that whoever ends last takes it back. The caller holds the segment's locks.
 func (s *Store) Claim(rec Record, missing segment.Grant) Record {
+	if !rec.Filtering {
+		return rec
+	}
 	// A record that cannot be read claims for itself; at worst a VID stays.
 	others, _, _ := s.others(rec.Bridge, rec.Key)
 	claimed := holdingOf(missing)

@@ -130,3 +130,5 @@ func (r Record) PVID() uint16 {
 	}
 	return r.VLAN
 }
+
+func (r Record) hasVLAN() bool { return r.Filtering || r.Parent != "" }

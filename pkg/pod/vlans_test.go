@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
@@ -42,19 +41,9 @@ func newTrunk(t *testing.T) *site {
 
 func filter(t *testing.T, s *site, on bool) {
 	t.Helper()
-	req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
-	msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
-	msg.Index = int32(s.bridge)
-	req.AddData(msg)
-	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
-	info.AddRtAttr(nl.IFLA_INFO_KIND, nl.NonZeroTerminated("bridge"))
-	state := map[bool]uint8{true: 1}[on]
-	info.AddRtAttr(nl.IFLA_INFO_DATA, nil).AddRtAttr(nl.IFLA_BR_VLAN_FILTERING, nl.Uint8Attr(state))
-	req.AddData(info)
-	must(t, s.node.Do(func() error {
-		_, err := req.Execute(unix.NETLINK_ROUTE, 0)
-		return err
-	}))
+	bridge := &netlink.Bridge{LinkAttrs: netlink.NewLinkAttrs(), VlanFiltering: &on}
+	bridge.Name = "lan0"
+	must(t, s.node.Do(func() error { return netlink.LinkModify(bridge) }))
 }
 
 func must(t *testing.T, err error) {
