@@ -31,15 +31,16 @@ func someLeases() []leaseapi.Lease {
 			Key: leaseapi.Key{Network: "lan", ContainerID: "c1", IfName: "eth0"}, State: leaseapi.StateBound, Pod: "default/web-0",
 			MAC: "02:00:00:00:00:01", Address: netip.MustParsePrefix("192.0.2.7/24"), Server: netip.MustParseAddr("192.0.2.1"),
 			RenewAt: now.Add(30 * time.Minute), ExpiresAt: now.Add(25*time.Hour + 61*time.Second),
+			Transport: leaseapi.FromUplink, Uplink: "eth1", Bridge: "lan0", VLAN: 10,
 		},
 		{
 			Key: leaseapi.Key{Network: "lan", ContainerID: strings.Repeat("0123456789abcdef", 4), IfName: "net1"}, State: leaseapi.StateAcquiring,
-			MAC: "02:00:00:00:00:02",
+			MAC: "02:00:00:00:00:02", Transport: leaseapi.FromPod, Bridge: "lan0", VLAN: 4094,
 		},
 		{
 			Key: leaseapi.Key{Network: "lan", ContainerID: "c3", IfName: "eth0"}, State: leaseapi.StateLost, Reason: "DHCPNAK",
 			MAC: "02:00:00:00:00:03", Address: netip.MustParsePrefix("192.0.2.9/24"), Server: netip.MustParseAddr("192.0.2.1"),
-			RenewAt: now.Add(-time.Minute), ExpiresAt: now.Add(-time.Second),
+			RenewAt: now.Add(-time.Minute), ExpiresAt: now.Add(-time.Second), Uplink: "eth1.20", Bridge: "lan0-20",
 		},
 		{
 			Key: leaseapi.Key{Network: "lan", ContainerID: "c4", IfName: "eth0"}, State: leaseapi.StatePending, // an infinite lease
@@ -54,11 +55,11 @@ func TestTablesAreAsPeopleReadThem(t *testing.T) {
 		want  string
 	}{
 		"leases": {func(w io.Writer) error { return printLeases(w, someLeases(), false, noon()) }, `
-ADDRESS        MAC                STATE           POD            NETWORK  INTERFACE  SERVER     RENEW IN  EXPIRES IN
-192.0.2.7/24   02:00:00:00:00:01  bound           default/web-0  lan      eth0       192.0.2.1  30m0s     25h1m
--              02:00:00:00:00:02  acquiring       0123456789abc  lan      net1       -          -         -
-192.0.2.9/24   02:00:00:00:00:03  lost (DHCPNAK)  c3             lan      eth0       192.0.2.1  now       now
-192.0.2.10/24  02:00:00:00:00:04  pending         c4             lan      eth0       192.0.2.1  never     never
+ADDRESS        MAC                STATE           POD            NETWORK  INTERFACE  SEGMENT         SERVER     RENEW IN  EXPIRES IN
+192.0.2.7/24   02:00:00:00:00:01  bound           default/web-0  lan      eth0       eth1 vlan 10    192.0.2.1  30m0s     25h1m
+-              02:00:00:00:00:02  acquiring       0123456789abc  lan      net1       lan0 vlan 4094  -          -         -
+192.0.2.9/24   02:00:00:00:00:03  lost (DHCPNAK)  c3             lan      eth0       eth1.20         192.0.2.1  now       now
+192.0.2.10/24  02:00:00:00:00:04  pending         c4             lan      eth0       -               192.0.2.1  never     never
 `},
 		"leases, wide": {func(w io.Writer) error {
 			leases := someLeases()[2:]
@@ -67,12 +68,12 @@ ADDRESS        MAC                STATE           POD            NETWORK  INTERF
 			leases[0].Refused = []leaseapi.Route{{Dst: netip.MustParsePrefix("10.0.0.0/8")}}
 			return printLeases(w, leases, true, noon())
 		}, `
-ADDRESS        MAC                STATE           POD  NETWORK  INTERFACE  SERVER     RENEW IN  EXPIRES IN  WHEN LOST  FROM    MTU   NTP                      REFUSED ROUTES
-192.0.2.9/24   02:00:00:00:00:03  lost (DHCPNAK)  c3   lan      eth0       192.0.2.1  now       now         replace    uplink  1400  192.0.2.123,192.0.2.124  10.0.0.0/8
-192.0.2.10/24  02:00:00:00:00:04  pending         c4   lan      eth0       192.0.2.1  never     never       -          -       -     -                        -
+ADDRESS        MAC                STATE           POD  NETWORK  INTERFACE  SEGMENT  SERVER     RENEW IN  EXPIRES IN  WHEN LOST  FROM    MTU   NTP                      REFUSED ROUTES
+192.0.2.9/24   02:00:00:00:00:03  lost (DHCPNAK)  c3   lan      eth0       eth1.20  192.0.2.1  now       now         replace    uplink  1400  192.0.2.123,192.0.2.124  10.0.0.0/8
+192.0.2.10/24  02:00:00:00:00:04  pending         c4   lan      eth0       -        192.0.2.1  never     never       -          -       -     -                        -
 `},
 		"no leases": {func(w io.Writer) error { return printLeases(w, nil, false, noon()) }, `
-ADDRESS  MAC  STATE  POD  NETWORK  INTERFACE  SERVER  RENEW IN  EXPIRES IN
+ADDRESS  MAC  STATE  POD  NETWORK  INTERFACE  SEGMENT  SERVER  RENEW IN  EXPIRES IN
 `},
 		"status": {func(w io.Writer) error {
 			return printStatus(w, leaseapi.Status{
@@ -80,6 +81,7 @@ ADDRESS  MAC  STATE  POD  NETWORK  INTERFACE  SERVER  RENEW IN  EXPIRES IN
 				Leases: map[leaseapi.State]int{leaseapi.StateBound: 3, leaseapi.StateAcquiring: 1, leaseapi.StateLost: 0},
 				Segments: []leaseapi.Segment{
 					{Uplink: "eth1", Bridge: "br0", Present: true, Carrier: true, Leases: 4}, {Bridge: "br1"},
+					{Uplink: "eth1", Bridge: "br0", VLAN: 10, Present: true, Carrier: true, Leases: 2},
 				},
 			}, noon())
 		}, `
@@ -88,9 +90,10 @@ state       /var/lib/podlan
 Pod access  no (dhcpFrom: pod and whenLost: replace need the drop-in pod-access.conf)
 leases      4 (1 acquiring, 3 bound)
 
-UPLINK  BRIDGE  PRESENT  CARRIER  LEASES
-eth1    br0     yes      yes      4
--       br1     no       no       0
+UPLINK  VLAN  BRIDGE  PRESENT  CARRIER  LEASES
+eth1    -     br0     yes      yes      4
+-       -     br1     no       no       0
+eth1    10    br0     yes      yes      2
 `},
 		"status of an idle podland": {func(w io.Writer) error {
 			return printStatus(w, leaseapi.Status{Version: "devel", StartedAt: noon().Add(time.Minute), StateDir: "/s", PodAccess: true}, noon())

@@ -27,9 +27,9 @@ func printStatus(out io.Writer, s leaseapi.Status, now time.Time) error {
 	}
 	fmt.Fprintln(out)
 	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "UPLINK\tBRIDGE\tPRESENT\tCARRIER\tLEASES")
+	fmt.Fprintln(w, "UPLINK\tVLAN\tBRIDGE\tPRESENT\tCARRIER\tLEASES")
 	for _, seg := range s.Segments {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%d\n", dash(seg.Uplink), dash(seg.Bridge),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\n", dash(seg.Uplink), dash(vlan(seg.VLAN)), dash(seg.Bridge),
 			yesNo(seg.Present, "yes", "no"), yesNo(seg.Carrier, "yes", "no"), seg.Leases)
 	}
 	return w.Flush()
@@ -43,7 +43,7 @@ func printLeases(out io.Writer, leases []leaseapi.Lease, wide bool, now time.Tim
 		}
 		fmt.Fprintln(w, strings.Join(narrow, "\t"))
 	}
-	row([]string{"ADDRESS", "MAC", "STATE", "POD", "NETWORK", "INTERFACE", "SERVER", "RENEW IN", "EXPIRES IN"},
+	row([]string{"ADDRESS", "MAC", "STATE", "POD", "NETWORK", "INTERFACE", "SEGMENT", "SERVER", "RENEW IN", "EXPIRES IN"},
 		[]string{"WHEN LOST", "FROM", "MTU", "NTP", "REFUSED ROUTES"})
 	for _, l := range leases {
 		row(columns(l, now), wideColumns(l))
@@ -60,7 +60,7 @@ func columns(l leaseapi.Lease, now time.Time) []string {
 	if l.Server.IsValid() {
 		server = l.Server.String()
 	}
-	return []string{address, l.MAC, state(l), podOf(l), l.Network, l.IfName, server, renew, expire}
+	return []string{address, l.MAC, state(l), podOf(l), l.Network, l.IfName, segment(l), server, renew, expire}
 }
 
 func wideColumns(l leaseapi.Lease) []string {
@@ -79,6 +79,25 @@ func wideColumns(l leaseapi.Lease) []string {
 		dash(string(l.WhenLost)), dash(string(l.Transport)), mtu,
 		dash(strings.Join(ntp, ",")), dash(strings.Join(refused, ",")),
 	}
+}
+
+// segment tells leases of one address apart: where podland speaks for it.
+func segment(l leaseapi.Lease) string {
+	link := l.Uplink
+	if l.Transport == leaseapi.FromPod || link == "" {
+		link = l.Bridge
+	}
+	if l.VLAN != 0 {
+		link += " vlan " + vlan(l.VLAN)
+	}
+	return dash(link)
+}
+
+func vlan(vid uint16) string {
+	if vid == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(vid))
 }
 
 func state(l leaseapi.Lease) string {

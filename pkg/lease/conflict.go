@@ -162,7 +162,7 @@ func (k *Keeper) acceptable(e *entry, addr netip.Addr) error {
 	if other == nil || other == e {
 		return nil
 	}
-	k.cfg.Log.Warn("the server offers what another of our Pods has", "key", e.key.String(), "address", addr.String(), "holder", other.key.String())
+	k.cfg.Log.Warn("the server offers what another of our Pods has", "key", e.key.String(), "on", e.domain().String(), "address", addr.String(), "holder", other.key.String())
 	other.client.Verify(k.cfg.Now())
 	k.set(other)
 	return fmt.Errorf("%s is leased to %s on this node (%s)", addr, other.key, other.req.MAC)

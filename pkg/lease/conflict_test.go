@@ -292,6 +292,28 @@ func TestAnEarThatBreaksIsOpenedAgain(t *testing.T) {
 	})
 }
 
+// A VLAN's bridge goes with its last Pod and comes with the next, sooner than the
+// ear is closed.
+func TestALinkThatWasMadeAnewIsProbedAllTheSame(t *testing.T) {
+	on(t, func(n *node) {
+		n.hold(key(1), pod(1))
+		n.pass(time.Minute)
+		n.release(key(1))
+		n.set(func() {
+			for d := range n.ears {
+				d.dead = true
+			}
+		})
+		n.settleAddress(first())
+		r := checked(2, leaseapi.ConflictWait)
+		r.BudgetMS = 30_000
+		if l := n.acquire(key(2), r); l.Address.Addr() == first() {
+			n.Errorf("%s is in use", l.Address)
+		}
+		n.wantListening(1)
+	})
+}
+
 // One change of the filter serves many.
 func TestTheFilterIsChangedInBatches(t *testing.T) {
 	on(t, func(n *node) {

@@ -62,7 +62,7 @@ func (k *Keeper) sayLast(s *segment, p place, now time.Duration) {
 		k.hangUpFor(e, now)
 	}
 	if err != nil {
-		k.cfg.Log.Warn("DECLINE could not be sent", "key", e.key.String(), "error", err)
+		k.cfg.Log.Warn("DECLINE could not be sent", "key", e.key.String(), "on", e.domain().String(), "error", err)
 		if missing(err) {
 			return // there is no way any more
 		}

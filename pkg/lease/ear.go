@@ -79,7 +79,13 @@ func (k *Keeper) openEar(r *ear, now time.Duration) {
 		k.deaf(r, err, now)
 		return
 	}
-	r.conn, r.tries, r.stale = conn, 0, true
+	r.tries = 0
+	k.listenTo(r, conn)
+}
+
+// listenTo hands what the socket hears to Run.
+func (k *Keeper) listenTo(r *ear, conn ARPConn) {
+	r.conn, r.stale = conn, true
 	go func() {
 		for {
 			p, err := conn.Receive()
@@ -148,6 +154,20 @@ func (k *Keeper) claims(r *ear, now time.Duration) bool {
 		k.deafened(r, r.conn, err)
 	}
 	return true
+}
+
+// anew opens another socket in place of one whose link was removed. The link may
+// have been made again: a VLAN's goes with its last Pod and comes with its first.
+func (k *Keeper) anew(r *ear, now time.Duration) bool {
+	conn, err := k.cfg.Wire.ARP(r.domain.Link, r.domain.VLAN)
+	if err != nil {
+		return false
+	}
+	_ = r.conn.Close()
+	k.listenTo(r, conn)
+	r.watched = now - watchPause // nobody has been asked so far
+	k.claims(r, now)
+	return r.conn == conn
 }
 
 // rest closes an ear that nobody has needed for a while, and returns when to

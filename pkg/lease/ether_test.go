@@ -38,6 +38,7 @@ type earDoor struct {
 	heard  chan wire.ARP
 	broken chan error
 	ended  chan struct{}
+	dead   bool // its link was removed
 }
 
 func (l *lan) ARP(link string, vid uint16) (lease.ARPConn, error) {
@@ -92,6 +93,8 @@ func (d *earDoor) Send(p wire.ARP) error {
 		return l.sendErr
 	case !l.ears[d]:
 		return net.ErrClosed
+	case d.dead:
+		return wire.ErrNoLink
 	}
 	if !l.forget {
 		l.arps = append(l.arps, spoken{ARP: p, at: time.Now(), link: d.link})
@@ -106,6 +109,9 @@ func (d *earDoor) Send(p wire.ARP) error {
 // hear has a packet arrive where it is watched for.
 func (l *lan) hear(p wire.ARP) {
 	for d := range l.ears {
+		if d.dead {
+			continue
+		}
 		for _, c := range d.claims {
 			claimed := p.SenderIP == c.Addr || p.SenderIP.IsUnspecified() && p.TargetIP == c.Addr
 			if claimed && p.SenderMAC != c.MAC {

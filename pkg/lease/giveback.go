@@ -151,7 +151,9 @@ func (k *Keeper) sendOnce(req leaseapi.Request, key leaseapi.Key, d wire.Datagra
 func (k *Keeper) releaseSent(e *entry, err error) {
 	e.sending = false
 	if err != nil {
-		k.cfg.Log.Warn("RELEASE could not be sent", "key", e.key.String(), "error", err)
+		if !e.gone || !missing(err) { // else the segment has gone with its last Pod
+			k.cfg.Log.Warn("RELEASE could not be sent", "key", e.key.String(), "on", e.domain().String(), "error", err)
+		}
 		if e.gone {
 			k.eraseAll(e, nil)
 		} else {
@@ -165,7 +167,7 @@ func (k *Keeper) releaseSent(e *entry, err error) {
 	again := e.sent < len(pauses)
 	if !e.gone {
 		k.cfg.Observer.Released()
-		k.cfg.Log.Info("lease given back", "key", e.key.String(), "address", e.dues.Address.Addr().String())
+		k.cfg.Log.Info("lease given back", "key", e.key.String(), "on", e.domain().String(), "address", e.dues.Address.Addr().String())
 	}
 	k.finish(e, again)
 	if again {

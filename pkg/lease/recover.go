@@ -29,7 +29,7 @@ func (k *Keeper) Recover(key leaseapi.Key, req leaseapi.Request, address netip.P
 		e.former = e.lastLease
 		k.leases[key], k.clients[e.who] = e, e
 		k.enlist(e)
-		k.cfg.Log.Warn("a lease without a file is asked for again", "key", key.String(), "address", address.String())
+		k.cfg.Log.Warn("a lease without a file is asked for again", "key", key.String(), "on", e.domain().String(), "address", address.String())
 		k.save(e, nil)
 		e.segment.enter(e, background)
 		k.set(e)

@@ -77,10 +77,14 @@ func (k *Keeper) say(r *ear, p acd.Packet) {
 		return
 	}
 	r.cable.arp.spend()
-	err := r.conn.Send(wire.ARP{
+	packet := wire.ARP{
 		Reply: p.Reply, SenderMAC: wire.MAC(p.SenderMAC), TargetMAC: wire.MAC(p.TargetMAC), SenderIP: p.SenderIP, TargetIP: p.TargetIP,
-	})
-	if err != nil && missing(err) {
+	}
+	err := r.conn.Send(packet)
+	if missing(err) && k.anew(r, k.cfg.Now()) {
+		err = r.conn.Send(packet)
+	}
+	if missing(err) && r.conn != nil {
 		k.deafened(r, r.conn, err)
 	}
 }

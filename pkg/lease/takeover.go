@@ -92,7 +92,7 @@ func (k *Keeper) granted(e *entry, now time.Duration) {
 // back ends a loss: nobody else has the address.
 func (k *Keeper) back(e *entry) {
 	l, _ := e.client.Lease()
-	k.cfg.Log.Info("lease is back", "key", e.key.String(), "address", l.Address.String(), "before", e.lastLease.Address.String())
+	k.cfg.Log.Info("lease is back", "key", e.key.String(), "on", e.domain().String(), "address", l.Address.String(), "before", e.lastLease.Address.String())
 	e.stage, e.reason, e.lastLease = held, "", l
 	k.save(e, nil)
 	fault.Point("lease.back")

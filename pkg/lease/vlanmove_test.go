@@ -14,7 +14,10 @@ import (
 // and goes back to that one's server.
 func TestAPodThatMovesToAnotherVLANBeginsAnew(t *testing.T) {
 	other := func(r leaseapi.Request) leaseapi.Request { r.VLAN = 20; return r }
-	elsewhere := func(r leaseapi.Request) leaseapi.Request { r.Bridge, r.Uplink, r.VLAN = "br0-20", "eth1.20", 0; return r }
+	elsewhere := func(r leaseapi.Request) leaseapi.Request {
+		r.Bridge, r.Uplink, r.VLAN = "br0-20", "eth1.20", 0
+		return r
+	}
 	for name, move := range map[string]func(leaseapi.Request) leaseapi.Request{"of the bridge": other, "by another bridge": elsewhere} {
 		t.Run(name, func(t *testing.T) {
 			for _, again := range []leaseapi.Key{key(1), key(2)} {

@@ -63,7 +63,7 @@ func (k *Keeper) confirm(e *entry) {
 // lose: the address must not be used any more. The client goes on asking, for
 // the same one unless the policy is to replace it.
 func (k *Keeper) lose(e *entry, reason string) {
-	k.cfg.Log.Warn("lease lost", "key", e.key.String(), "address", e.lastLease.Address.String(), "reason", reason)
+	k.cfg.Log.Warn("lease lost", "key", e.key.String(), "on", e.domain().String(), "address", e.lastLease.Address.String(), "reason", reason)
 	fault.Point("lease.lost")
 	if e.stage != lost && e.stage != returning {
 		k.cfg.Observer.Lost()

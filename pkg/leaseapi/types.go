@@ -139,8 +139,9 @@ type Request struct {
 	WhenLost WhenLost `json:"whenLost,omitempty"`
 	// Servers are those, by option 54, whose answers are taken; empty: any.
 	Servers []netip.Addr `json:"servers,omitempty"`
-	// Pace is how many DHCP packets per second the segment bears, and as many
-	// of ARP, 1 to 500; 0: 500. The lowest of a segment's leases counts.
+	// Pace is how many DHCP packets per second the segment's NIC bears, of all
+	// its VLANs together, and as many of ARP, 1 to 500; 0: 500. The lowest of a
+	// NIC's leases counts.
 	Pace int `json:"pace,omitempty"`
 	// RapidCommit asks for a lease in two messages instead of four (RFC 4039).
 	RapidCommit bool `json:"rapidCommit,omitempty"`
@@ -194,7 +195,7 @@ type Lease struct {
 	Transport Transport `json:"transport"`
 	Uplink    string    `json:"uplink,omitempty"`
 	Bridge    string    `json:"bridge,omitempty"`
-	VLAN      uint16    `json:"vlan,omitempty"`
+	VLAN      uint16    `json:"vlan,omitempty"` // as in Request
 	WhenLost  WhenLost  `json:"whenLost,omitempty"`
 
 	// Address is the leased address with the network's prefix length.
@@ -236,11 +237,12 @@ type Status struct {
 	Segments  []Segment     `json:"segments"`
 }
 
-// Segment is one place where podland speaks DHCP.
+// Segment is one place where podland speaks DHCP: a VLAN of one uplink, or of one
+// bridge of Pods that are spoken from. Two of them may lease the same address.
 type Segment struct {
 	Uplink string `json:"uplink,omitempty"`
 	Bridge string `json:"bridge,omitempty"`
-	VLAN   uint16 `json:"vlan,omitempty"`
+	VLAN   uint16 `json:"vlan,omitempty"` // as in Request
 	// Present, Carrier: whether the uplink exists and has a link.
 	Present bool `json:"present"`
 	Carrier bool `json:"carrier"`
