@@ -45,13 +45,18 @@ func (m *Machine) Run(ctx context.Context, c Command) (int, error) {
 	if err := m.out.Encode(agent.Message{Start: &start}); err != nil {
 		return 0, m.failed(hung, err)
 	}
-	defer context.AfterFunc(ctx, func() {
+	told := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(told)
 		_ = m.out.Encode(agent.Message{Kill: true})
 		time.AfterFunc(killBudget, func() {
 			giveUp(fmt.Errorf("%w, and the guest does not answer", context.Cause(ctx)))
 		})
-	})()
+	})
 	code, err := m.await(hung, c)
+	if !stop() {
+		<-told // so that it does not meet the next command
+	}
 	if cause := context.Cause(ctx); cause != nil && err == nil {
 		return code, fmt.Errorf("killed %s: %w", c.Args[0], cause)
 	}
