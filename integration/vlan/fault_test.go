@@ -52,7 +52,7 @@ func makings() map[string]struct {
 	}
 	return map[string]making{
 		"QinQ":                 {subinterface, object{"uplink": "eth1", "vlan": 10, "outerVlan": 100}},
-		"filtering":            {filtering, object{"vlan": 10, "vlanTrunk": []object{{"id": 20}}}},
+		"filtering":            {filtering, object{"uplink": "eth1", "vlan": 10, "vlanTrunk": []object{{"id": 20}}}},
 		"a bridge and gateway": {subinterface, object{"bridge": "own0", "uplink": "spare0", "vlan": 10, "vlanMode": "filtering", "isGateway": true}},
 	}
 }

@@ -19,10 +19,7 @@ func TestATrunkToThePodCarriesExactlyItsTags(t *testing.T) {
 	s.node.StartPodland()
 	before := s.node.Snapshot()
 	within := map[uint16]netip.Prefix{20: netip.MustParsePrefix("198.18.50.20/16"), 30: netip.MustParsePrefix("198.18.50.30/16")}
-	r := s.settle(t, "p1", 10, leased(), object{
-		"vlanTrunk": []object{{"minID": 20, "maxID": 21}, {"id": 30}},
-		"guard":     object{"extraIPs": []string{within[20].Addr().String(), within[30].Addr().String()}},
-	})
+	r := s.settle(t, "p1", 10, leased(), object{"vlanTrunk": []object{{"minID": 20, "maxID": 21}, {"id": 30}}})
 	must(t, s.node.Check(t.Context(), r.conf, r.Pod))
 	onTrunk, ear := s.trunk(nil), r.Capture("eth0", nil)
 
@@ -108,7 +105,7 @@ func (s *site) saysItsTags(t *testing.T, onTrunk *lab.Capture, r resident) {
 func TestATrunkWithoutAVLANLeavesThePodInTheDefaultOne(t *testing.T) {
 	s := newStaticSite(t, filtering, 10, 20)
 	before := s.node.Snapshot()
-	conf := network(s.node, hostLocal(), object{"vlanTrunk": []object{{"id": 20}}})
+	conf := network(s.node, hostLocal(), object{"uplink": "eth1", "vlanTrunk": []object{{"id": 20}}})
 	pod := s.node.Pod("p1")
 	result := attach(t, s.node, conf, pod)
 	isAt(t, s.hosts[0], address(t, result), podMAC(t, result))
