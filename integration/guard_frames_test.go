@@ -147,6 +147,7 @@ func (a attacker) dhcp() map[string][]byte {
 		"7 behind IPv4 options":           packet(none, 0, options, udpSegment(68, 67, bootpMessage(1, a.gateway))),
 		"7 in a first fragment":           packet(none, 0x2000, nil, udpSegment(68, 67, bootpMessage(1, a.gateway))),
 		"10 a DHCPv6 server":              a.ip6("ff02::1", protoUDP, udpSegment(547, 546, nil)),
+		"10 a DHCPv6 client, other port":  a.ip6("ff02::1:2", protoUDP, udpSegment(40000, 547, nil)),
 		"10 one behind hop-by-hop header": a.ip6("ff02::1", 0, behindHeader(protoUDP, udpSegment(547, 546, nil))),
 	}
 }

@@ -70,6 +70,9 @@ func udp6() rules {
 		rule(from.is(client...), portIn(in, setLayerTwo), portIn(in, setDHCP), back()),
 		rule(from.is(client...), isTagged(), portIn(in, setDHCP), back()),
 		rule(from.within(client, server), drop(dropDHCP)),
+		// From whatever port: servers listen on theirs, and need not look where a
+		// request comes from (RFC 8415 §7.2).
+		rule(to.within(client, server), drop(dropDHCP)),
 		rule(to.is(rip...), portIn(in, setRouting), back()),
 		rule(to.is(rip...), drop(dropControl)),
 	}
