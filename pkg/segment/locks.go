@@ -66,8 +66,11 @@ func ourVLAN(h *rtnl.Handle, name string) (*netlink.Vlan, error) {
 	return nil, nil
 }
 
-// nameOf returns "" for a link that is not there.
+// nameOf returns "" for a link that is not there, and for none: 0.
 func nameOf(h *rtnl.Handle, index int) (string, error) {
+	if index == 0 {
+		return "", nil
+	}
 	link, err := h.LinkByIndex(index)
 	if errors.Is(err, rtnl.ErrNotFound) {
 		return "", nil

@@ -68,7 +68,7 @@ func piece(link netlink.Link, byIndex map[int]netlink.Link) Piece {
 		return Piece{}
 	}
 	for _, l := range byIndex {
-		if l.Attrs().ParentIndex == attrs.Index && l.Type() == "vlan" {
+		if a := l.Attrs(); a.ParentIndex == attrs.Index && l.Type() == "vlan" && !reserved(a.Name) {
 			return Piece{} // the one on it takes it along
 		}
 	}
