@@ -3,8 +3,6 @@ package integration_test
 import (
 	"testing"
 
-	"github.com/vishvananda/netlink"
-
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -43,7 +41,7 @@ func TestCHECKNamesWhatAGuardedPortHasLost(t *testing.T) {
 			t.Errorf("CHECK: %v", err)
 		}
 	}
-	onHostEnd(t, node, hostEnd, func(h *netlink.Handle, port netlink.Link) error { return flushFDB(h, port) })
+	onHostEnd(t, node, hostEnd, flushFDB)
 	says(t, node.Check(t.Context(), conf, pod), 105, "static entry")
 }
 

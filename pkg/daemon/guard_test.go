@@ -41,6 +41,12 @@ func TestTheGuardIsShownPortByPort(t *testing.T) {
 				p.ExtraMACs, p.ExtraIPs = []string{"02:00:00:00:00:09"}, []netip.Addr{extra}
 			},
 		},
+		"with a trunk": {
+			func(r *attachment.Record) {
+				r.Trunk = []netconf.VLANRange{{First: 20, Last: 20}, {First: 30, Last: 39}}
+			},
+			func(p *leaseapi.GuardedPort) { p.Opened, p.Trunk = []string{"vlanTrunk"}, []string{"20", "30-39"} },
+		},
 		"leased from the Pod, and lost": {
 			func(r *attachment.Record) {
 				r.DHCP, r.Closed, r.Lease = true, "the lease ran out", &leaseapi.Request{Pod: "shop/web-0"}
