@@ -20,10 +20,9 @@ func (s *server) run(start Start) {
 	cmd.WaitDelay = drain
 	err := cmd.Start()
 	if err == nil {
-		s.setGroup(cmd.Process.Pid)
+		s.started(cmd.Process.Pid)
 		err = cmd.Wait()
-		s.kill() // what it left behind in its group
-		s.setGroup(0)
+		s.ended()
 	}
 	// With the port gone there is nobody to tell.
 	_ = s.send(Message{Exit: exitOf(cmd, err)})

@@ -38,6 +38,7 @@ func serve() error {
 		}
 		switch {
 		case m.Start != nil:
+			s.begin()
 			go s.run(*m.Start)
 		case m.Kill:
 			s.kill()
@@ -65,6 +66,8 @@ type server struct {
 	out *gob.Encoder
 	// group is the process group that runs, 0 if none does.
 	group int
+	// killed: the command is to end, perhaps before it has begun.
+	killed bool
 }
 
 func (s *server) send(m Message) error {
@@ -76,18 +79,37 @@ func (s *server) send(m Message) error {
 	return nil
 }
 
+func (s *server) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.killed = false
+}
+
 func (s *server) kill() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.killed = true
 	if s.group != 0 {
 		_ = unix.Kill(-s.group, unix.SIGKILL)
 	}
 }
 
-func (s *server) setGroup(pid int) {
+// started notes the group of the command that runs.
+func (s *server) started(group int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.group = pid
+	s.group = group
+	if s.killed {
+		_ = unix.Kill(-group, unix.SIGKILL)
+	}
+}
+
+// ended kills what the command left behind in its group.
+func (s *server) ended() {
+	s.kill()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.group = 0
 }
 
 // stream sends on what a command writes.

@@ -78,6 +78,9 @@ func killedAtItsDeadline(t *testing.T, m *machine.Machine, dir string) {
 	if _, _, _, err := sh(ctx, m, dir, "sleep 1000"); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a command without end: %v", err)
 	}
+	if _, _, _, err := sh(ctx, m, dir, "sleep 1000"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a command whose time was over before it began: %v", err)
+	}
 	if code, stdout, _, err := sh(t.Context(), m, dir, "echo next"); err != nil || code != 0 || stdout != "next\n" {
 		t.Errorf("the one after it: %d, %q, %v", code, stdout, err)
 	}
