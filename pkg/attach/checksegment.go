@@ -51,8 +51,9 @@ func (n *node) verifyUplink(rec attachment.Record, bridge *netlink.LinkAttrs) er
 	if rec.Parent == "" {
 		return nil
 	}
-	if attrs.MTU < bridge.MTU {
-		return fmt.Errorf("its MTU is %d, less than the %d of %s", attrs.MTU, bridge.MTU, bridge.Name)
+	// The bridge's would follow the sub-interface's, that of a port does not.
+	if port, err := n.links.Link(rec.HostEnd); err == nil && attrs.MTU < port.Attrs().MTU {
+		return fmt.Errorf("its MTU is %d, and that of the Pod's port %d", attrs.MTU, port.Attrs().MTU)
 	}
 	return n.verifyTags(rec, uplink)
 }

@@ -147,9 +147,12 @@ func (v VLANs) difference(h *rtnl.Handle, index, bridge int) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if is, ought := have.pvid(), want.pvid(); is != ought {
+		return fmt.Sprintf("its PVID is %s, not %s", is, ought), nil
+	}
 	for _, vid := range want.without(have).vids() {
 		if is, in := have[vid]; in {
-			return fmt.Sprintf("VLAN %d is %s, not %s", vid, flagsOf(is), flagsOf(want[vid])), nil
+			return fmt.Sprintf("VLAN %d is %s, not %s", vid, tagging(is), tagging(want[vid])), nil
 		}
 		return fmt.Sprintf("it is not in VLAN %d", vid), nil
 	}
@@ -179,15 +182,21 @@ func verifyVLANs(h *rtnl.Handle, index, bridge int, want *VLANs) error {
 	return err
 }
 
-func flagsOf(v rtnl.VLAN) string {
-	text := "tagged"
+// pvid returns the PVID for people.
+func (t vlanTable) pvid() string {
+	for _, vid := range t.vids() {
+		if t[vid].PVID {
+			return fmt.Sprint(vid)
+		}
+	}
+	return "none"
+}
+
+func tagging(v rtnl.VLAN) string {
 	if v.Untagged {
-		text = "untagged"
+		return "untagged"
 	}
-	if v.PVID {
-		text += " and the PVID"
-	}
-	return text
+	return "tagged"
 }
 
 // asked is the number of the VLANs whose FDB entries are asked for at most: a

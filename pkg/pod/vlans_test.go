@@ -145,9 +145,11 @@ func TestVLANsThatSomebodyChangedAreNamedAndPutBack(t *testing.T) {
 	}{
 		"another PVID": {func(h *rtnltest.Netns, port int) error {
 			return h.AddVLAN(port, entry(30), rtnl.VLANFlags{PVID: true, Untagged: true}, false)
-		}, "VLAN 20 is untagged, not untagged and the PVID"},
-		"its VLAN taken": {func(h *rtnltest.Netns, port int) error { return h.DelVLAN(port, entry(20), false) }, "it is not in VLAN 20"},
-		"tagged":         {func(h *rtnltest.Netns, port int) error { return h.AddVLAN(port, entry(20), rtnl.VLANFlags{}, false) }, "VLAN 20 is tagged"},
+		}, "its PVID is 30, not 20"},
+		"its VLAN taken": {func(h *rtnltest.Netns, port int) error { return h.DelVLAN(port, entry(20), false) }, "its PVID is none, not 20"},
+		"tagged": {func(h *rtnltest.Netns, port int) error {
+			return h.AddVLAN(port, entry(20), rtnl.VLANFlags{PVID: true}, false)
+		}, "VLAN 20 is tagged, not untagged"},
 		"another VLAN": {func(h *rtnltest.Netns, port int) error {
 			return h.AddVLAN(port, entry(1), rtnl.VLANFlags{Untagged: true}, false)
 		}, "it is in VLAN 1"},
