@@ -66,8 +66,7 @@ func situations() map[string]struct {
 	return map[string]situation{
 		"a plain bridge":         {nil, Spec{Bridge: "lan0", Uplink: "nic0"}, false},
 		"a sub-interface":        {nil, vlanSpec(20, netconf.ModeSubinterface), false},
-		"a NIC that is down":     {down, vlanSpec(20, netconf.ModeSubinterface), false},
-		"two tags":               {nil, twoTags, false},
+		"two tags, the NIC down": {down, twoTags, false},
 		"a new filtering bridge": {nil, vlanSpec(20, netconf.ModeFiltering), true},
 		"a filtering bridge of others": {func(t *testing.T, n *rtnltest.Netns) { t.Helper(); filteringBridge(t, n, "lan0", "nic0") },
 			vlanSpec(20, netconf.ModeFiltering), true},

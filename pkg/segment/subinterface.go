@@ -48,6 +48,9 @@ func (m maker) resolveDevice(parent netlink.Link, d device) (netlink.Link, error
 		if found, _, err := m.find(parent, d); err != nil || found != nil {
 			return found, err
 		}
+		if err := m.sound(parent); err != nil {
+			return nil, err
+		}
 		if err := m.uncarried(parent, d); err != nil {
 			return nil, err
 		}
@@ -68,9 +71,6 @@ func (m maker) parent(spec Spec) (netlink.Link, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := m.sound(link); err != nil {
-		return nil, err
-	}
 	if index := link.Attrs().MasterIndex; index != 0 {
 		master, err := m.LinkByIndex(index)
 		if err != nil {
@@ -89,8 +89,6 @@ type device struct {
 	proto netlink.VlanProtocol
 	// name is what it is called if Podlan makes it, temp until it is whole.
 	name, temp string
-	// inner: it stands on another VLAN device.
-	inner bool
 	// what names it in fault points.
 	what string
 }
@@ -102,7 +100,7 @@ func tags(p Place) []device {
 		single.name = deviceName(p.Parent, p.VLAN)
 		return []device{single}
 	}
-	single.name, single.inner = innerName(p.Parent, p.OuterVLAN, p.VLAN), true
+	single.name = innerName(p.Parent, p.OuterVLAN, p.VLAN)
 	outer := device{
 		vid: p.OuterVLAN, proto: netlink.VLAN_PROTOCOL_8021AD, what: "outer",
 		name: deviceName(p.Parent, p.OuterVLAN), temp: temporary(p.Bridge, tempOuter),
@@ -261,7 +259,7 @@ func (m maker) assembleDevice(parent netlink.Link, d device) error {
 		return refusedDevice(err, parent.Attrs().Name, d)
 	}
 	mtu := parent.Attrs().MTU
-	if d.inner {
+	if parent.Type() == "vlan" {
 		mtu -= tagBytes
 	}
 	return m.finish(d.temp, d.name, d.what, mtu, alone)

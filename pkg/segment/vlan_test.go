@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,12 +50,13 @@ func everything(t *testing.T, n *rtnltest.Netns) map[string]full {
 		must(t, err)
 		routes, err := n.Routes(a.Index)
 		must(t, err)
-		// A link-local address is the kernel's, and comes when its check is done.
+		// Carrier is told later, and link-local addresses come when their check is done.
+		f.State.Flags &^= net.FlagRunning
 		f.State.Addrs = slices.DeleteFunc(append([]string{}, f.State.Addrs...), linkLocal)
 		for _, r := range routes {
 			f.Routes = append(f.Routes, rtnl.RouteText(&r))
 		}
-		f.Routes = slices.DeleteFunc(f.Routes, linkLocal)
+		f.Routes = slices.DeleteFunc(append([]string{}, f.Routes...), linkLocal)
 		if f.VLANs, err = n.VLANs(a.Index); !errors.Is(err, rtnl.ErrNoPort) {
 			must(t, err)
 		}
@@ -310,6 +312,71 @@ func TestResolveRefusesWhatWouldCutSomebodyOff(t *testing.T) {
 			unchanged(t, before, everything(t, n))
 		})
 	}
+}
+
+func TestAVLANInsideOneThatStandsHasItsTagsRoomLeft(t *testing.T) {
+	n := vlanNode(t)
+	vlanDevice(t, n, "nic0.5", "nic0", 5, netlink.VLAN_PROTOCOL_8021Q)
+	spec := vlanSpec(20, netconf.ModeSubinterface)
+	spec.Uplink = "nic0.5"
+	if place, seg, _ := occupy(t, n, spec); place.Uplink != "nic0.5.20" || seg.MTU != 1496 {
+		t.Errorf("%+v, MTU %d", place, seg.MTU)
+	}
+}
+
+// TestLocksAreEnough has Pods come and go at once, and as many locks as the
+// places name.
+func TestLocksAreEnough(t *testing.T) {
+	n := vlanNode(t)
+	before := everything(t, n)
+	var locks sync.Map
+	lock := func(names []string) (unlock func()) {
+		for _, name := range names {
+			l, _ := locks.LoadOrStore(name, &sync.Mutex{})
+			l.(*sync.Mutex).Lock() //nolint:forcetypeassert // nothing else is stored
+		}
+		return func() {
+			for _, name := range names {
+				l, _ := locks.Load(name)
+				l.(*sync.Mutex).Unlock() //nolint:forcetypeassert // nothing else is stored
+			}
+		}
+	}
+	var users [4]int // under the bridge's lock
+	var pods sync.WaitGroup
+	for pod := range 12 {
+		pods.Go(func() {
+			which := pod % len(users)
+			spec := vlanSpec(uint16(20+which), netconf.ModeSubinterface)
+			if which > 1 {
+				spec.OuterVLAN = 100
+			}
+			for range 3 {
+				place, err := Resolve(t.Context(), n.Handle, spec)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				unlock := lock(place.Locks())
+				users[which]++
+				_, err = Ensure(t.Context(), n.Handle, spec, place)
+				unlock()
+				if err != nil {
+					t.Error(err)
+				}
+				unlock = lock(place.Locks())
+				if users[which]--; users[which] == 0 {
+					err = Release(t.Context(), n.Handle, place.Bridge, place.Uplink)
+				}
+				unlock()
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	pods.Wait()
+	unchanged(t, before, everything(t, n))
 }
 
 func TestAVLANDeviceInAPodsNamespaceIsNamedInTheRefusal(t *testing.T) {
