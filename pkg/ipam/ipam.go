@@ -1,6 +1,7 @@
 // Package ipam is podlan-dhcp: CNI's verbs for an address that podland leases
 // from the site's DHCP server. It asks podland, leaves a tombstone where a DEL
-// finds podland down, and changes nothing else on the node.
+// finds podland down, sets another main plugin's interface up where podland is to
+// speak from it, and changes nothing else on the node.
 package ipam
 
 import (

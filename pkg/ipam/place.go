@@ -1,6 +1,7 @@
 package ipam
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -16,7 +17,7 @@ import (
 )
 
 // find finds out where a foreign main plugin has put the interface.
-func find(conf *netconf.DHCP, args *skel.CmdArgs) (*netconf.Handover, error) {
+func find(ctx context.Context, conf *netconf.DHCP, args *skel.CmdArgs) (*netconf.Handover, error) {
 	end, err := findEnd(args)
 	if err != nil {
 		return nil, err
@@ -35,6 +36,11 @@ func find(conf *netconf.DHCP, args *skel.CmdArgs) (*netconf.Handover, error) {
 	if port.From == netconf.FromPod {
 		// Its frames bear no tag, but conflicts are looked for from the bridge.
 		if port.VLAN, err = vlanInBridge(host, conf); err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if err := raise(ctx, host, args, end); err != nil {
 			return nil, err
 		}
 	}

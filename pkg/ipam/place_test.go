@@ -1,13 +1,17 @@
 package ipam
 
 import (
+	"context"
+	"net"
 	"testing"
 
+	"github.com/containernetworking/cni/pkg/skel"
 	"github.com/containernetworking/cni/pkg/types"
 	"github.com/google/go-cmp/cmp"
 	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
@@ -140,4 +144,40 @@ func foreign(t *testing.T, node, pod *rtnltest.Netns, conf object, ifName string
 		return err
 	})
 	return got, err
+}
+
+func TestOnlyAnInterfaceToBeSpokenFromIsSetUp(t *testing.T) {
+	node, pod := place(t)
+	for name, c := range map[string]struct {
+		conf object
+		up   bool
+	}{
+		"from the Pod":    {object{"type": "bridge", "bridge": "br2"}, true},
+		"from the uplink": {object{"type": "bridge", "bridge": "br0"}, false}, // the main plugin's to do
+	} {
+		must(t, pod.SetDown(pod.Must(t, "eth0").Attrs().Index))
+		_, err := foreign(t, node, pod, c.conf, "eth0")
+		must(t, err)
+		if up := pod.Must(t, "eth0").Attrs().Flags&net.FlagUp != 0; up != c.up {
+			t.Errorf("%s: up is %t", name, up)
+		}
+	}
+}
+
+func TestAnInterfaceIsWaitedForUntilItForwards(t *testing.T) {
+	node, pod := place(t)
+	must(t, pod.SetDown(pod.Must(t, "eth0").Attrs().Index))
+	args := &skel.CmdArgs{Netns: pod.Path, IfName: "eth0"}
+	end, err := findEnd(args)
+	must(t, err)
+	must(t, raise(t.Context(), node.Handle, args, end))
+	if state, err := node.PortState(node.Must(t, "vethx").Attrs().Index); err != nil || state != rtnl.PortForwarding {
+		t.Errorf("the port's state is %d, %v", state, err)
+	}
+
+	// What does not come is not waited for longer than there is time.
+	must(t, node.SetDown(node.Must(t, "vethx").Attrs().Index))
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	must(t, raise(over, node.Handle, args, end))
 }

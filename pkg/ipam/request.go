@@ -16,7 +16,7 @@ func request(ctx context.Context, conf *netconf.DHCP, args *skel.CmdArgs) (lease
 	port := conf.Handover
 	if port == nil {
 		var err error
-		if port, err = find(conf, args); err != nil {
+		if port, err = find(ctx, conf, args); err != nil {
 			return leaseapi.Request{}, err
 		}
 	}
