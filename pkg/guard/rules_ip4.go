@@ -20,9 +20,9 @@ const (
 // multicast4 is 224.0.0.0/24, which no router forwards.
 func multicast4() match { return network(16, 3).is(224, 0, 0) }
 
-// sender4 is IPv4 with the port's MAC and an address that is allowed. What it carries
-// nearly always passes in the cheapest way, without a look at another set: TCP,
-// and UDP that is neither DHCP nor RIP, to no group of the segment.
+// sender4 is IPv4 with the port's MAC and an address that is allowed. What it
+// carries nearly always passes in the cheapest way, without a look at another
+// set: TCP, and UDP that is neither DHCP nor RIP, to no group of the segment.
 func sender4() rules {
 	const in = expr.MetaKeyIIFNAME
 	elsewhere := network(16, 1).isNot(224)
