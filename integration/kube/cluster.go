@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/podlan/podlan/integration/kube/upstream"
 	"github.com/podlan/podlan/integration/lab"
@@ -62,9 +63,9 @@ func (c *Cluster) ServiceCIDR() netip.Prefix { return netip.MustParsePrefix(serv
 func (c *Cluster) keep(p *process) { c.processes = append(c.processes, p) }
 
 // close runs before the lab is taken down, whose folder and namespaces the
-// processes use.
+// processes use. The last comes first: none is to complain that another is gone.
 func (c *Cluster) close() {
-	for _, p := range c.processes {
+	for _, p := range slices.Backward(c.processes) {
 		if c.tb.Failed() {
 			c.tb.Logf("%s:\n%s", p.name, tail(p.log(), 100))
 		}
@@ -72,10 +73,14 @@ func (c *Cluster) close() {
 	}
 }
 
-// node tells the cluster of a node, as its kubelet would.
+// node makes a node what kubeadm wants one to be, and tells the cluster of it, as
+// its kubelet would.
 func (c *Cluster) node(ctx context.Context, n *lab.Node) error {
 	if !n.Addr.IsValid() {
 		return errors.New("it has no address")
+	}
+	if err := n.SetSysctl("net.ipv4.ip_forward", "1"); err != nil {
+		return fmt.Errorf("forwarding: %w", err)
 	}
 	return c.api.create(ctx, "/api/v1/nodes", object{
 		"apiVersion": "v1", "kind": "Node",

@@ -59,23 +59,21 @@ func (c *Cluster) startAPIServer(ctx context.Context) error {
 		return err
 	}
 	c.keep(p)
-	var roots []byte
-	certificate := filepath.Join(c.dir, "apiserver.crt")
-	err = p.await(ctx, func() (err error) {
-		roots, err = os.ReadFile(certificate)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	server := netip.AddrPortFrom(addr, apiPort)
-	if c.api, err = newClient(c.Control.Netns, server, creds.token, roots); err != nil {
-		return err
-	}
+	server, certificate := netip.AddrPortFrom(addr, apiPort), filepath.Join(c.dir, "apiserver.crt")
 	if err := writeKubeconfig(c.kubeconfig(), server, certificate, creds.token); err != nil {
 		return err
 	}
-	return p.await(ctx, func() error { return c.api.get(ctx, "/readyz", nil) })
+	return p.await(ctx, func() error {
+		// Anew each time: the file may be half written yet.
+		roots, err := os.ReadFile(certificate)
+		if err != nil {
+			return err
+		}
+		if c.api, err = newClient(c.Control.Netns, server, creds.token, roots); err != nil {
+			return err
+		}
+		return c.api.get(ctx, "/readyz", nil)
+	})
 }
 
 // kubeconfig is the file that nodes reach the API server with.

@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"strconv"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -24,51 +26,61 @@ const target = 8080
 // object is a JSON object, to be written down in a test.
 type object = map[string]any
 
-// site is a cluster on a LAN: a host, and a node with a kube-proxy of each mode.
-// Whoever is an endpoint answers with its name and with who asked.
+// site is a cluster on a LAN: a host, and a node for each mode of kube-proxy with
+// bridge-nf off and on. Whoever is an endpoint answers with its name and with who
+// asked.
 type site struct {
 	cluster *kube.Cluster
 	host    *lab.Host
 	nodes   []node
 }
 
-// node is a node with two Pods, whose addresses come from the node and from the
+// node is a node with two Pods, whose addresses come from host-local and from the
 // LAN's DHCP server.
 type node struct {
 	*lab.Node
-	mode          kube.Mode
+	// bridgeNF tells that what its bridge forwards passes its IP rules.
+	bridgeNF      bool
 	local, leased kube.Endpoint
 }
 
 func newSite(t *testing.T) site {
 	t.Helper()
 	l := lab.New(t, lab.Options{CNIPath: reference(t)})
-	s := site{host: l.Host("host")}
-	s.cluster = kube.New(t, l)
+	s := site{host: l.Host("host"), cluster: kube.New(t, l)}
 	answers(t, s.host.Netns)
-	for i, mode := range kube.Modes() {
-		n := l.Node("n-"+string(mode), lab.NodeOptions{Bridge: "lan0"})
-		n.StartPodland()
-		answers(t, n.Netns)
-		first := fmt.Sprintf("198.18.77.%d", 1+10*i)
-		s.nodes = append(s.nodes, node{
-			Node:   n,
-			mode:   mode,
-			local:  pod(t, n, "local", object{"type": "host-local", "subnet": "198.18.0.0/16", "rangeStart": first, "rangeEnd": first}),
-			leased: pod(t, n, "leased", object{"type": "podlan-dhcp"}),
-		})
-		s.cluster.Proxy(n, mode)
+	for _, mode := range kube.Modes() {
+		for _, bridgeNF := range []bool{false, true} {
+			name := fmt.Sprintf("%s-%d", mode, number(bridgeNF))
+			s.nodes = append(s.nodes, newNode(t, l.Node(name, lab.NodeOptions{Bridge: "lan0"}), bridgeNF))
+			s.cluster.Proxy(s.nodes[len(s.nodes)-1].Node, mode)
+		}
 	}
 	return s
 }
 
-func (s site) other(n node) node {
-	for _, o := range s.nodes {
-		if o.Node != n.Node {
-			return o
-		}
+func newNode(t *testing.T, n *lab.Node, bridgeNF bool) node {
+	t.Helper()
+	if err := n.SetSysctl("net.bridge.bridge-nf-call-iptables", strconv.Itoa(number(bridgeNF))); err != nil {
+		t.Fatalf("%v (does the kernel lack br_netfilter?)", err)
 	}
-	return n
+	answers(t, n.Netns)
+	n.StartPodland()
+	// Beside the node's own address, far from the server's pool.
+	a := n.Addr.Addr().As4()
+	own := netip.AddrFrom4([4]byte{a[0], a[1], a[2] + 77, a[3]}).String()
+	return node{
+		Node: n, bridgeNF: bridgeNF,
+		local:  pod(t, n, "local", object{"type": "host-local", "subnet": n.Addr.Masked().String(), "rangeStart": own, "rangeEnd": own}),
+		leased: pod(t, n, "leased", object{"type": "podlan-dhcp"}),
+	}
+}
+
+func number(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // reference is the folder of the plugins that Podlan delegates to.
@@ -118,6 +130,7 @@ func answers(t *testing.T, ns *lab.Netns) {
 func answered(t *testing.T, from *lab.Netns, at netip.AddrPort, endpoint string, source netip.Addr) {
 	t.Helper()
 	client := from.HTTPClient()
+	client.Timeout = 5 * time.Second // what is dropped is asked again
 	var got string
 	lab.Eventually(t, "an answer from "+at.String(), func() (err error) {
 		got, err = get(t.Context(), client, "http://"+at.String())

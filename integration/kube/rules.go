@@ -3,6 +3,8 @@ package kube
 import (
 	"context"
 	"fmt"
+	"net/netip"
+	"regexp"
 	"strings"
 
 	"github.com/podlan/podlan/integration/lab"
@@ -35,60 +37,72 @@ func (c *Cluster) Rules(ctx context.Context, node *lab.Node) (string, error) {
 }
 
 // programmed tells whether the rules are there: kube-proxy writes all of a
-// Service in one transaction, so its address and its endpoints are enough.
+// Service in one transaction, so its addresses and its endpoints are enough.
 func (c *Cluster) programmed(ctx context.Context, node *lab.Node, s Service) error {
 	rules, err := c.Rules(ctx, node)
 	if err != nil {
 		return err
 	}
-	for _, parts := range s.traces(c.proxies[node.Name()].mode) {
-		if !hasLine(rules, parts) {
-			return fmt.Errorf("no line with %q in\n%s", parts, rules)
-		}
+	complete := s.inNFTables
+	if c.proxies[node.Name()].mode == IPTables {
+		complete = s.inIPTables
+	}
+	if missing := complete(rules); missing != "" {
+		return fmt.Errorf("no %s in\n%s", missing, rules)
 	}
 	return nil
 }
 
-// traces are what a Service leaves in the rules: parts of one line each.
-func (s Service) traces(mode Mode) [][]string {
-	var traces [][]string
-	if mode == IPTables {
-		name := fmt.Sprintf("default/%s:%s", s.Name, s.port)
-		traces = append(traces, []string{`"` + name + ` cluster IP"`, fmt.Sprintf("-d %s/32", s.ClusterIP)})
-		if s.spec.Ingress.IsValid() {
-			traces = append(traces, []string{`"` + name + ` loadbalancer IP"`, fmt.Sprintf("-d %s/32", s.spec.Ingress)})
+// inIPTables returns what the rules lack of the Service. kube-proxy comments each
+// rule with its Service.
+func (s Service) inIPTables(rules string) (missing string) {
+	name := fmt.Sprintf("default/%s:%s", s.Name, s.port)
+	for _, addr := range s.addrs() {
+		if !hasLine(rules, `"`+name+" ", fmt.Sprintf("-d %s/32", addr)) {
+			return "rule for " + addr.String()
 		}
-		for _, e := range s.spec.Endpoints {
-			traces = append(traces, []string{`"` + name + `"`, fmt.Sprintf("--to-destination %s:%d", e.Addr, s.spec.Target)})
-		}
-		return traces
-	}
-	name := fmt.Sprintf("default/%s/tcp/%s", s.Name, s.port)
-	traces = append(traces, []string{fmt.Sprintf("%s . tcp . %d : goto service-", s.ClusterIP, s.spec.Port)})
-	if s.spec.Ingress.IsValid() {
-		traces = append(traces, []string{fmt.Sprintf("%s . tcp . %d : goto external-", s.spec.Ingress, s.spec.Port)})
 	}
 	for _, e := range s.spec.Endpoints {
-		traces = append(traces, []string{"chain endpoint-", fmt.Sprintf("%s__%s/%d", name, e.Addr, s.spec.Target)})
+		if !hasLine(rules, `"`+name+`"`, fmt.Sprintf("--to-destination %s:%d", e.Addr, s.spec.Target)) {
+			return "endpoint " + e.Addr.String()
+		}
 	}
-	return traces
+	return ""
 }
 
-// hasLine tells whether a line of the text holds every part.
-func hasLine(text string, parts []string) bool {
+// inNFTables returns what the rules lack of the Service. kube-proxy names a chain
+// after each Service and leads to it by a map of addresses.
+func (s Service) inNFTables(rules string) (missing string) {
+	for _, addr := range s.addrs() {
+		if !strings.Contains(rules, fmt.Sprintf(" %s . tcp . %d : goto ", addr, s.spec.Port)) {
+			return "element for " + addr.String()
+		}
+	}
+	// Other chains of the Service are for what comes from outside.
+	name := regexp.QuoteMeta(fmt.Sprintf("default/%s/tcp/%s", s.Name, s.port))
+	chain := regexp.MustCompile(`(?s)chain service-[A-Z2-7]+-` + name + ` \{.*?\n\t\}`).FindString(rules)
+	for _, e := range s.spec.Endpoints {
+		if !strings.Contains(chain, fmt.Sprintf(": %s . %d", e.Addr, s.spec.Target)) {
+			return "endpoint " + e.Addr.String()
+		}
+	}
+	return ""
+}
+
+// addrs are those that the Service is asked at.
+func (s Service) addrs() []netip.Addr {
+	if s.spec.Ingress.IsValid() {
+		return []netip.Addr{s.ClusterIP, s.spec.Ingress}
+	}
+	return []netip.Addr{s.ClusterIP}
+}
+
+// hasLine tells whether a line of the text holds both parts.
+func hasLine(text, a, b string) bool {
 	for line := range strings.Lines(text) {
-		if hasAll(line, parts) {
+		if strings.Contains(line, a) && strings.Contains(line, b) {
 			return true
 		}
 	}
 	return false
-}
-
-func hasAll(line string, parts []string) bool {
-	for _, part := range parts {
-		if !strings.Contains(line, part) {
-			return false
-		}
-	}
-	return true
 }

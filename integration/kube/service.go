@@ -50,8 +50,8 @@ type Service struct {
 
 // the collections' paths.
 const (
-	services = "/api/v1/namespaces/default/services"
-	slices   = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+	servicesPath = "/api/v1/namespaces/default/services"
+	slicesPath   = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
 )
 
 // Service makes a Service without selector and the EndpointSlice that belongs to
@@ -71,7 +71,7 @@ func (c *Cluster) service(ctx context.Context, name string, spec Spec) (Service,
 	}
 	// First, so that kube-proxy never sees the Service without endpoints, which
 	// would take it a second round.
-	if err := c.api.create(ctx, slices, endpointSlice(name, spec), nil); err != nil {
+	if err := c.api.create(ctx, slicesPath, endpointSlice(name, spec), nil); err != nil {
 		return Service{}, err
 	}
 	want := object{"type": spec.Type, "ports": []object{{"name": portName, "port": spec.Port, "targetPort": spec.Target}}}
@@ -79,13 +79,13 @@ func (c *Cluster) service(ctx context.Context, name string, spec Spec) (Service,
 		want["externalTrafficPolicy"] = "Local"
 	}
 	var made serviceObject
-	err := c.api.create(ctx, services, object{
+	err := c.api.create(ctx, servicesPath, object{
 		"apiVersion": "v1", "kind": "Service", "metadata": object{"name": name}, "spec": want,
 	}, &made)
 	if err != nil || !spec.Ingress.IsValid() {
 		return made.service(spec), err
 	}
-	return made.service(spec), c.api.patch(ctx, services+"/"+name+"/status", object{
+	return made.service(spec), c.api.patch(ctx, servicesPath+"/"+name+"/status", object{
 		"status": object{"loadBalancer": object{"ingress": []object{{"ip": spec.Ingress}}}},
 	})
 }
@@ -132,7 +132,7 @@ func (o serviceObject) service(spec Spec) Service {
 // kubernetes returns the API server's own Service, which that makes itself.
 func (c *Cluster) kubernetes(ctx context.Context) (Service, error) {
 	var found serviceObject
-	if err := c.api.get(ctx, services+"/kubernetes", &found); err != nil {
+	if err := c.api.get(ctx, servicesPath+"/kubernetes", &found); err != nil {
 		return Service{}, fmt.Errorf("the API server's own Service: %w", err)
 	}
 	spec := Spec{Port: 443, Target: apiPort, Endpoints: []Endpoint{{Addr: c.Control.Addr.Addr()}}}
