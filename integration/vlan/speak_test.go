@@ -81,6 +81,9 @@ func awaitMark(t *testing.T, c *lab.Capture, mark string) ether.Frame {
 	t.Helper()
 	f, err := c.AwaitFrame(t.Context(), bears(mark))
 	if err != nil {
+		for _, f := range c.All() {
+			t.Logf("heard: %s %q", f, f.Payload[max(0, len(f.Payload)-30):])
+		}
 		t.Fatalf("%q: %v", mark, err)
 	}
 	return f
