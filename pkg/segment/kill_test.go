@@ -68,8 +68,10 @@ func situations() map[string]struct {
 		"a sub-interface":        {nil, vlanSpec(20, netconf.ModeSubinterface), false},
 		"two tags, the NIC down": {down, twoTags, false},
 		"a new filtering bridge": {nil, vlanSpec(20, netconf.ModeFiltering), true},
-		"a filtering bridge of others": {func(t *testing.T, n *rtnltest.Netns) { t.Helper(); filteringBridge(t, n, "lan0", "nic0") },
-			vlanSpec(20, netconf.ModeFiltering), true},
+		"a filtering bridge of others": {
+			func(t *testing.T, n *rtnltest.Netns) { t.Helper(); filteringBridge(t, n, "lan0", "nic0") },
+			vlanSpec(20, netconf.ModeFiltering), true,
+		},
 	}
 }
 

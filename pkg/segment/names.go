@@ -23,6 +23,7 @@ const (
 	tempOuter   = 'o'
 	tempGateway = 'g'
 
+	tempKinds  = "tsog"
 	tempPrefix = "podlan-"
 	tempDigits = 6
 )
@@ -37,7 +38,7 @@ func temporary(bridge string, what rune) string {
 // reserved tells whether the name is a temporary one.
 func reserved(name string) bool {
 	rest, ok := strings.CutPrefix(name, tempPrefix)
-	if !ok || len(rest) != 1+tempDigits || !strings.Contains("tsog", rest[:1]) {
+	if !ok || len(rest) != 1+tempDigits || !strings.ContainsRune(tempKinds, rune(rest[0])) {
 		return false
 	}
 	_, err := hex.DecodeString(rest[1:])

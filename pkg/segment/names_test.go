@@ -58,8 +58,10 @@ func FuzzNames(f *testing.F) {
 		}
 		vid, outer = vid%4094+1, outer%4094+1
 		for _, name := range [][2]string{
-			{deviceName(a, vid), deviceName(b, vid)}, {bridgeName(a, 0, vid), bridgeName(b, 0, vid)},
-			{innerName(a, outer, vid), innerName(b, outer, vid)}, {bridgeName(a, outer, vid), bridgeName(b, outer, vid)},
+			{deviceName(a, vid), deviceName(b, vid)},
+			{bridgeName(a, 0, vid), bridgeName(b, 0, vid)},
+			{innerName(a, outer, vid), innerName(b, outer, vid)},
+			{bridgeName(a, outer, vid), bridgeName(b, outer, vid)},
 		} {
 			if name[0] == name[1] || len(name[0]) > maxName || reserved(name[0]) {
 				t.Errorf("%q and %q become %q and %q", a, b, name[0], name[1])
