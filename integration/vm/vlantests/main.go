@@ -49,7 +49,7 @@ func parse() flags {
 	flag.StringVar(&f.goTool, "go", "go", "the Go command")
 	flag.StringVar(&f.where, "where", "", "file to write a line to that says where the tests ran")
 	flag.BoolVar(&f.natively, "natively", false, "run the tests here if this kernel does VLANs; else that is taken for done")
-	flag.IntVar(&f.parallel, "parallel", 4, "tests at a time in the virtual machine, which has two processors and mostly waits")
+	flag.IntVar(&f.parallel, "parallel", 2, "tests at a time in the virtual machine, which has two processors")
 	flag.IntVar(&f.slow, "slow", 10, "how many times longer than here tests wait in it")
 	flag.Parse()
 	f.packages = flag.Args()
