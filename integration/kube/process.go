@@ -2,9 +2,11 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 
@@ -26,7 +28,7 @@ type process struct {
 
 // start starts a program in the namespace. Its log lies in the folder.
 func start(ns *lab.Netns, dir, name string, cmd *exec.Cmd) (*process, error) {
-	p := &process{name: name, cmd: cmd, logPath: dir + "/" + name + ".log", done: make(chan struct{})}
+	p := &process{name: name, cmd: cmd, logPath: filepath.Join(dir, name+".log"), done: make(chan struct{})}
 	log, err := os.Create(p.logPath)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -40,7 +42,10 @@ func start(ns *lab.Netns, dir, name string, cmd *exec.Cmd) (*process, error) {
 	go func() {
 		defer close(p.done)
 		err := live(ns, cmd, started)
-		end(fmt.Errorf("%s ended: %w\n%s", name, err, tail(p.log(), 20)))
+		if err == nil {
+			err = errors.New("without an error")
+		}
+		end(fmt.Errorf("it ended: %w\n%s", err, tail(p.log(), 20)))
 	}()
 	if err := <-started; err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)

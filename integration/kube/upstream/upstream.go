@@ -1,7 +1,6 @@
 // Package upstream makes kube-apiserver and kube-proxy for tests: of the Go
 // modules that Kubernetes publishes, once, into the user's cache folder. Debian
-// has no packages of them, and what the project releases cannot be had by the Go
-// module proxy, the one door that build machines have.
+// 12 has no packages of them, and build machines reach package registries alone.
 package upstream
 
 import (
@@ -82,7 +81,7 @@ func Find(ctx context.Context, progress io.Writer) (Programs, error) {
 
 // tell builds a program and says so before and after.
 func tell(ctx context.Context, progress io.Writer, name, into string) error {
-	fmt.Fprintf(progress, "building %s %s: the two programs take 8 minutes on two idle cores, once; they stay in %s\n",
+	fmt.Fprintf(progress, "building %s %s: the two programs take 5 minutes on two idle cores, once; they stay in %s\n",
 		name, Version(), into)
 	start := time.Now()
 	if err := build(ctx, name, into); err != nil {
