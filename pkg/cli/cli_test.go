@@ -80,7 +80,8 @@ ADDRESS  MAC  STATE  POD  NETWORK  INTERFACE  SEGMENT  SERVER  RENEW IN  EXPIRES
 				Version: "v1.2.3", StartedAt: noon().Add(-90 * time.Second), StateDir: "/var/lib/podlan",
 				Leases: map[leaseapi.State]int{leaseapi.StateBound: 3, leaseapi.StateAcquiring: 1, leaseapi.StateLost: 0},
 				Segments: []leaseapi.Segment{
-					{Uplink: "eth1", Bridge: "br0", Present: true, Carrier: true, Leases: 4}, {Bridge: "br1"},
+					{Uplink: "eth1", Bridge: "br0", Present: true, Carrier: true, Leases: 4},
+					{Bridge: "br1"},
 					{Uplink: "eth1", Bridge: "br0", VLAN: 10, Present: true, Carrier: true, Leases: 2},
 				},
 			}, noon())
