@@ -31,3 +31,14 @@ type Leg struct {
 	NodeIP  netip.Addr
 	Service netconf.Service
 }
+
+// addrs are the Pod's addresses that the leg serves: those of IPv4.
+func (l Leg) addrs() []netip.Addr {
+	var addrs []netip.Addr
+	for _, p := range l.Addrs {
+		if p.Addr().Is4() {
+			addrs = append(addrs, p.Addr())
+		}
+	}
+	return addrs
+}

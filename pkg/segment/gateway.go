@@ -72,11 +72,50 @@ func (m maker) bearer(seg Segment) (bearer, error) {
 	if err != nil || own.has[seg.VLAN] && !own.tagged[seg.VLAN] {
 		return bridge, err // it takes the VLAN's frames without a tag
 	}
-	return m.gatewayDevice(seg)
+	return m.vlanDevice(seg)
 }
 
-// gatewayDevice makes sure of the VLAN device on the bridge, whoever made it.
-func (m maker) gatewayDevice(seg Segment) (bearer, error) {
+// NodeDevice is a link by which the node itself is on a segment.
+type NodeDevice struct {
+	Name  string
+	Index int
+	MAC   net.HardwareAddr
+	// Made: Podlan made it.
+	Made bool
+}
+
+// VLANDevice returns the link by which the node is in the Pods' VLAN: the bridge
+// itself where that takes their frames without a tag, as with the VID 0; else the
+// VLAN device on it, <bridge>.<vid>, which is made and set up where that is
+// missing. It bears no address, unless isGateway gives it one, and goes with the
+// last attachment of the bridge that is in the VLAN (CloseGateway). It may be
+// called again. The caller holds the place's locks. Errors: code 7 where the name
+// is taken, 102 for a device of others that is down.
+func VLANDevice(_ context.Context, h *rtnl.Handle, bridge string, vid uint16) (NodeDevice, error) {
+	return newMaker(h).nodeDevice(bridge, vid)
+}
+
+func (m maker) nodeDevice(bridge string, vid uint16) (NodeDevice, error) {
+	link, err := m.Link(bridge)
+	if err != nil {
+		return NodeDevice{}, fmt.Errorf("bridge: %w", err)
+	}
+	attrs := link.Attrs()
+	at, err := m.bearer(Segment{
+		Bridge: attrs.Name, Index: attrs.Index, Made: attrs.Alias == Alias(attrs.Name),
+		Filtering: vid != 0, VLAN: vid,
+	})
+	if err != nil {
+		return NodeDevice{}, err
+	}
+	if link, err = m.LinkByIndex(at.index); err != nil {
+		return NodeDevice{}, err
+	}
+	return NodeDevice{Name: at.name, Index: at.index, MAC: link.Attrs().HardwareAddr, Made: at.ours}, nil
+}
+
+// vlanDevice makes sure of the VLAN device on the bridge, whoever made it.
+func (m maker) vlanDevice(seg Segment) (bearer, error) {
 	bridge, err := m.LinkByIndex(seg.Index)
 	if err != nil {
 		return bearer{}, err

@@ -1,0 +1,130 @@
+package leg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/statefile"
+)
+
+// lockName is the lock under which plugins and podland change the node's side.
+const lockName = "service.lock"
+
+// Node is the node's side of all legs in one network namespace: routes and
+// neighbours, the rules that translate sources, and those of FORWARD. It is safe
+// against other processes with the same lock folder.
+type Node struct {
+	h       *rtnl.Handle
+	lockDir string
+}
+
+// NewNode returns the node's side in the handle's namespace. lockDir is where
+// plugins and podland have their lock.
+func NewNode(h *rtnl.Handle, lockDir string) *Node { return &Node{h: h, lockDir: lockDir} }
+
+// Legs lists legs on record. It is asked under the lock.
+type Legs func() ([]Leg, error)
+
+// part is one of the things that a node keeps for its legs. Its caller holds the
+// lock.
+type part interface {
+	// add puts what the leg needs and lacks; others are all legs but this one.
+	add(ctx context.Context, l Leg, others []Leg) error
+	// remove takes away what only this leg needed.
+	remove(ctx context.Context, l Leg, others []Leg) error
+	// intact tells whether what these legs need stands.
+	intact(ctx context.Context, legs []Leg) (bool, error)
+	// restore puts what these legs need and lack.
+	restore(ctx context.Context, legs []Leg) error
+}
+
+func (n *Node) parts() []part { return []part{routes{n.h}, rules{n.h}, forward{n.h, n.lockDir}} }
+
+// Add gives the node its way to the Pod; what stood for the Pod before is
+// replaced. others are all other legs on record. Code 7 if another Pod has one of
+// its addresses by another device. A *Shortfall: all else stands.
+func (n *Node) Add(ctx context.Context, l Leg, others Legs) error {
+	return n.locked(ctx, others, func(others []Leg) error {
+		if err := l.refused(others); err != nil {
+			return err
+		}
+		return each(n.parts(), func(p part) error { return p.add(ctx, l, others) })
+	})
+}
+
+// Remove takes away what stands for the Pod and for no other leg on record. What
+// is gone is no error.
+func (n *Node) Remove(ctx context.Context, l Leg, others Legs) error {
+	return n.locked(ctx, others, func(others []Leg) error {
+		var err error
+		for _, p := range n.parts() {
+			err = errors.Join(err, p.remove(ctx, l, others))
+		}
+		return err
+	})
+}
+
+// Intact tells whether everything that these legs need stands.
+func (n *Node) Intact(ctx context.Context, legs []Leg) (bool, error) {
+	intact := true
+	err := n.locked(ctx, func() ([]Leg, error) { return legs, nil }, func([]Leg) error {
+		for _, p := range n.parts() {
+			ok, err := p.intact(ctx, legs)
+			if err != nil {
+				return err
+			}
+			intact = intact && ok
+		}
+		return nil
+	})
+	return intact && err == nil, err
+}
+
+// Restore puts back what the wanted legs lack, and tells whether they lacked
+// anything. What it knows nothing of stays: an ADD may be under way. The error
+// joins those of all legs; the others' are restored.
+func (n *Node) Restore(ctx context.Context, wanted Legs) (restored bool, err error) {
+	err = n.locked(ctx, wanted, func(legs []Leg) error {
+		var failed error
+		for _, p := range n.parts() {
+			ok, err := p.intact(ctx, legs)
+			if err == nil && !ok {
+				err = p.restore(ctx, legs)
+				restored = restored || err == nil
+			}
+			failed = errors.Join(failed, err)
+		}
+		return failed
+	})
+	return restored, err
+}
+
+func (n *Node) locked(ctx context.Context, ask Legs, fn func([]Leg) error) error {
+	lock, err := statefile.Acquire(ctx, n.lockDir, lockName)
+	if err != nil {
+		return fmt.Errorf("leg: %w", err)
+	}
+	defer lock.Release()
+	legs, err := ask()
+	if err != nil {
+		return fmt.Errorf("leg: %w", err)
+	}
+	return fn(legs)
+}
+
+// each stops at the first error that is no mere shortfall, which it returns at
+// the end.
+func each(parts []part, fn func(part) error) error {
+	var short *Shortfall
+	for _, p := range parts {
+		if err := fn(p); err != nil && !errors.As(err, &short) {
+			return err
+		}
+	}
+	if short != nil {
+		return short
+	}
+	return nil
+}
