@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/containernetworking/cni/pkg/types"
+
+	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/statefile"
 )
@@ -30,6 +33,8 @@ type Legs func() ([]Leg, error)
 // part is one of the things that a node keeps for its legs. Its caller holds the
 // lock.
 type part interface {
+	// String names it for people.
+	String() string
 	// add puts what the leg needs and lacks; others are all legs but this one.
 	add(ctx context.Context, l Leg, others []Leg) error
 	// remove takes away what only this leg needed.
@@ -64,6 +69,21 @@ func (n *Node) Remove(ctx context.Context, l Leg, others Legs) error {
 		}
 		return err
 	})
+}
+
+// Check returns nil if what the leg needs stands, else an error of code 105 that
+// names what does not.
+func (n *Node) Check(ctx context.Context, l Leg) error {
+	for _, p := range n.parts() {
+		intact, err := p.intact(ctx, []Leg{l})
+		if err != nil {
+			return err
+		}
+		if !intact {
+			return types.NewError(uint(leaseapi.CodeChanged), fmt.Sprintf("%s is not as ADD left it", p), "port "+l.Port)
+		}
+	}
+	return nil
 }
 
 // Intact tells whether everything that these legs need stands.

@@ -1,18 +1,204 @@
 package leg
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
 
+	"github.com/containernetworking/cni/pkg/types"
+	"github.com/vishvananda/netlink"
+
+	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
-// routes are a host route and a permanent neighbour for each address of a Pod.
+// Origin is the rtm_protocol of Podlan's routes, by which they are known again.
+const Origin netlink.RouteProtocol = 168
+
+const forwarding = "net/ipv4/ip_forward"
+
+// routes are a host route and a permanent neighbour for each address of a Pod
+// that is not beside the node on the leg's device anyway. The node forwards, as
+// isGateway has it.
 type routes struct{ h *rtnl.Handle }
 
-func (r routes) add(context.Context, Leg, []Leg) error { return nil }
+func (routes) String() string { return "the node's route to the Pod" }
 
-func (r routes) remove(context.Context, Leg, []Leg) error { return nil }
+func (r routes) add(_ context.Context, l Leg, _ []Leg) error {
+	if err := r.h.SetSysctls(rtnl.Sysctl{Path: forwarding, Value: "1"}); err != nil {
+		return fmt.Errorf("leg: %w", err)
+	}
+	own, err := ownAddrs(r.h)
+	if err != nil {
+		return err
+	}
+	return r.put(l, own)
+}
 
-func (r routes) intact(context.Context, []Leg) (bool, error) { return true, nil }
+func (r routes) put(l Leg, own []ownAddr) error {
+	near, err := l.neighbourhood(r.h, own)
+	if err != nil {
+		return err
+	}
+	for _, pod := range l.addrs() {
+		if slices.Contains(near.pods, pod) {
+			continue
+		}
+		if err := r.untaken(pod); err != nil {
+			return err
+		}
+		// The neighbour first: no frame asks for the Pod in the node's name.
+		if err := r.h.SetNeighbour(near.device, pod, l.MAC); err != nil {
+			return err
+		}
+		if err := r.h.ReplaceRoute(hostRoute(near.device, pod, l.NodeIP)); err != nil {
+			return fmt.Errorf("by %s, with %s as the source: %w", l.Device, l.NodeIP, err)
+		}
+	}
+	return nil
+}
 
-func (r routes) restore(context.Context, []Leg) error { return nil }
+func hostRoute(device int, pod, source netip.Addr) *netlink.Route {
+	return &netlink.Route{
+		LinkIndex: device, Dst: rtnl.IPNet(netip.PrefixFrom(pod, pod.BitLen())),
+		Scope: netlink.SCOPE_LINK, Src: source.AsSlice(), Protocol: Origin,
+	}
+}
+
+// untaken refuses to replace a host route that somebody else has made.
+func (r routes) untaken(pod netip.Addr) error {
+	route, ok, err := r.h.HostRoute(pod)
+	if err != nil || !ok || route.Protocol == Origin {
+		return err
+	}
+	return types.NewError(uint(leaseapi.CodeConfig), fmt.Sprintf("this node has a route to %s, the Pod's address, that Podlan did not make", pod),
+		fmt.Sprintf("allowed: another address; or, where it is not needed, ip route del %s; or \"service\": {\"mode\": \"off\"}", rtnl.RouteText(&route)))
+}
+
+// remove leaves to another leg with the same address what that one needs: an
+// earlier sandbox's DEL may come after the next one's ADD.
+func (r routes) remove(ctx context.Context, l Leg, others []Leg) error {
+	var failed error
+	for _, pod := range l.addrs() {
+		if heir := slices.IndexFunc(others, func(o Leg) bool { return slices.Contains(o.addrs(), pod) }); heir >= 0 {
+			failed = errors.Join(failed, r.restore(ctx, others[heir:heir+1]))
+			continue
+		}
+		failed = errors.Join(failed, r.take(l, pod))
+	}
+	return failed
+}
+
+func (r routes) take(l Leg, pod netip.Addr) error {
+	// By whatever device: the leg's may have been made anew.
+	err := r.h.DelRoute(&netlink.Route{
+		Dst: rtnl.IPNet(netip.PrefixFrom(pod, pod.BitLen())), Scope: netlink.SCOPE_LINK, Protocol: Origin,
+	})
+	link, missing := r.h.Link(l.Device)
+	if missing == nil {
+		missing = r.h.DelNeighbour(link.Attrs().Index, pod)
+	}
+	if errors.Is(missing, rtnl.ErrNotFound) {
+		return err
+	}
+	return errors.Join(err, missing)
+}
+
+func (r routes) restore(_ context.Context, legs []Leg) error {
+	failed := r.h.SetSysctls(rtnl.Sysctl{Path: forwarding, Value: "1"})
+	own, err := ownAddrs(r.h)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	for _, l := range legs {
+		if err := r.put(l, own); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("port %s: %w", l.Port, err))
+		}
+	}
+	return failed
+}
+
+func (r routes) intact(_ context.Context, legs []Leg) (bool, error) {
+	if len(legs) == 0 {
+		return true, nil
+	}
+	if forwards, err := r.h.ReadSysctl(forwarding); err != nil || forwards != "1" {
+		return false, err
+	}
+	s, err := r.standing(legs)
+	if err != nil {
+		return false, err
+	}
+	// Of two sandboxes of one Pod, the later one has the address.
+	had := make(map[netip.Addr]bool)
+	for _, l := range legs {
+		for _, pod := range l.addrs() {
+			had[pod] = had[pod] || s.has(l, pod)
+		}
+	}
+	for _, has := range had {
+		if !has {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// standing is what the kernel has of the node's side.
+type standing struct {
+	routes map[netip.Addr]netlink.Route
+	// near and bound are by device, without those that are gone.
+	near  map[string]neighbourhood
+	bound map[string]map[netip.Addr]net.HardwareAddr
+	own   []ownAddr
+}
+
+func (r routes) standing(legs []Leg) (standing, error) {
+	s := standing{
+		routes: make(map[netip.Addr]netlink.Route),
+		near:   make(map[string]neighbourhood), bound: make(map[string]map[netip.Addr]net.HardwareAddr),
+	}
+	var err error
+	if s.own, err = ownAddrs(r.h); err != nil {
+		return s, err
+	}
+	ours, err := r.h.RoutesOf(Origin)
+	if err != nil {
+		return s, err
+	}
+	for _, route := range ours {
+		if dst, ok := netip.AddrFromSlice(route.Dst.IP); ok {
+			s.routes[dst.Unmap()] = route
+		}
+	}
+	for _, l := range legs {
+		if s.near[l.Device].device != 0 {
+			continue
+		}
+		near, err := l.neighbourhood(r.h, s.own)
+		if err == nil {
+			s.near[l.Device] = near
+			s.bound[l.Device], err = r.h.Neighbours(near.device)
+		}
+		if err != nil && !errors.Is(err, rtnl.ErrNotFound) {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+func (s standing) has(l Leg, pod netip.Addr) bool {
+	near := s.near[l.Device]
+	if near.device == 0 {
+		return false
+	}
+	if near.only(s.own, pod) {
+		return true
+	}
+	route, ok := s.routes[pod]
+	return ok && route.LinkIndex == near.device && route.Src.Equal(l.NodeIP.AsSlice()) && bytes.Equal(s.bound[l.Device][pod], l.MAC)
+}

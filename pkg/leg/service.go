@@ -2,17 +2,85 @@ package leg
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
-// rules is the nft table that translates sources. (stub: engineer "service")
+// rules is the table of nftables that gives Services' traffic the node's
+// address, so that its replies come back to the node, which knows the way that
+// the requests went.
 type rules struct{ h *rtnl.Handle }
 
-func (rules) add(context.Context, Leg, []Leg) error { return nil }
+func (r rules) add(ctx context.Context, l Leg, others []Leg) error {
+	return r.change(ctx, func(stood contents) contents {
+		return stood.without(l).with(others...).with(l)
+	})
+}
 
-func (rules) remove(context.Context, Leg, []Leg) error { return nil }
+func (r rules) remove(ctx context.Context, l Leg, others []Leg) error {
+	return r.change(ctx, func(stood contents) contents {
+		if len(others) == 0 {
+			return contents{}
+		}
+		left := stood.without(l)
+		left.services = nil // those of legs that are gone
+		return left.with(others...)
+	})
+}
 
-func (rules) intact(context.Context, []Leg) (bool, error) { return true, nil }
+// intact: what else stands is no matter, since an ADD may be under way.
+func (r rules) intact(ctx context.Context, legs []Leg) (bool, error) {
+	intact := false
+	err := r.session(ctx, func(t *table) error {
+		stood, err := t.stands()
+		if err != nil || !stood.whole {
+			intact = err == nil && len(legs) == 0 && stood.empty()
+			return err
+		}
+		intact = stood.with(legs...).equal(stood)
+		return nil
+	})
+	return intact, err
+}
 
-func (rules) restore(context.Context, []Leg) error { return nil }
+func (r rules) restore(ctx context.Context, legs []Leg) error {
+	return r.change(ctx, func(stood contents) contents { return stood.with(legs...) })
+}
+
+// change makes the table hold what fn makes of what it holds, in one batch.
+func (r rules) change(ctx context.Context, fn func(contents) contents) error {
+	return r.session(ctx, func(t *table) error {
+		stood, err := t.stands()
+		if err != nil {
+			return err
+		}
+		wanted := fn(stood)
+		switch {
+		case wanted.empty():
+			return t.drop(stood)
+		case stood.whole && wanted.services.equal(stood.services):
+			return t.update(stood, wanted)
+		}
+		return t.install(wanted)
+	})
+}
+
+// session calls fn with the table, on a connection of the handle's namespace.
+func (r rules) session(ctx context.Context, fn func(*table) error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	t, err := open(r.h)
+	if err != nil {
+		return explain(err, nil)
+	}
+	defer t.close()
+	return explain(fn(t), t)
+}
+
+// shown is what the node shows in a Pod's place, and whose Pod it is.
+type shown struct {
+	nodeIP netip.Addr
+	port   string
+}
