@@ -17,8 +17,6 @@ type forward struct {
 	lockDir string
 }
 
-func (forward) String() string { return "the rule of FORWARD" }
-
 func (forward) add(context.Context, Leg, []Leg) error { return nil }
 
 func (forward) remove(context.Context, Leg, []Leg) error { return nil }

@@ -33,8 +33,6 @@ type Legs func() ([]Leg, error)
 // part is one of the things that a node keeps for its legs. Its caller holds the
 // lock.
 type part interface {
-	// String names it for people.
-	String() string
 	// add puts what the leg needs and lacks; others are all legs but this one.
 	add(ctx context.Context, l Leg, others []Leg) error
 	// remove takes away what only this leg needed.
@@ -45,7 +43,19 @@ type part interface {
 	restore(ctx context.Context, legs []Leg) error
 }
 
-func (n *Node) parts() []part { return []part{routes{n.h}, rules{n.h}, forward{n.h, n.lockDir}} }
+// named is a part with its name for people.
+type named struct {
+	part
+	name string
+}
+
+func (n *Node) parts() []named {
+	return []named{
+		{routes{n.h}, "the node's route to the Pod"},
+		{rules{n.h}, "the translation of sources"},
+		{forward{n.h, n.lockDir}, "the rule of FORWARD"},
+	}
+}
 
 // Add gives the node its way to the Pod; what stood for the Pod before is
 // replaced. others are all other legs on record. Code 7 if another Pod has one of
@@ -80,7 +90,7 @@ func (n *Node) Check(ctx context.Context, l Leg) error {
 			return err
 		}
 		if !intact {
-			return types.NewError(uint(leaseapi.CodeChanged), fmt.Sprintf("%s is not as ADD left it", p), "port "+l.Port)
+			return types.NewError(uint(leaseapi.CodeChanged), p.name+" is not as ADD left it", "port "+l.Port)
 		}
 	}
 	return nil
@@ -136,10 +146,10 @@ func (n *Node) locked(ctx context.Context, ask Legs, fn func([]Leg) error) error
 
 // each stops at the first error that is no mere shortfall, which it returns at
 // the end.
-func each(parts []part, fn func(part) error) error {
+func each(parts []named, fn func(part) error) error {
 	var short *Shortfall
 	for _, p := range parts {
-		if err := fn(p); err != nil && !errors.As(err, &short) {
+		if err := fn(p.part); err != nil && !errors.As(err, &short) {
 			return err
 		}
 	}

@@ -26,8 +26,6 @@ const forwarding = "net/ipv4/ip_forward"
 // isGateway has it.
 type routes struct{ h *rtnl.Handle }
 
-func (routes) String() string { return "the node's route to the Pod" }
-
 func (r routes) add(_ context.Context, l Leg, _ []Leg) error {
 	if err := r.h.SetSysctls(rtnl.Sysctl{Path: forwarding, Value: "1"}); err != nil {
 		return fmt.Errorf("leg: %w", err)

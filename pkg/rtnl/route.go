@@ -51,9 +51,18 @@ func (h *Handle) HostRoute(addr netip.Addr) (netlink.Route, bool, error) {
 // RoutesOf returns the IPv4 routes of the main table of this origin
 // (rtm_protocol): a dump.
 func (h *Handle) RoutesOf(origin netlink.RouteProtocol) ([]netlink.Route, error) {
+	return h.routes4(netlink.Route{Protocol: origin}, netlink.RT_FILTER_PROTOCOL)
+}
+
+// RoutesIn returns the IPv4 routes of a table: a dump.
+func (h *Handle) RoutesIn(table int) ([]netlink.Route, error) {
+	return h.routes4(netlink.Route{Table: table}, netlink.RT_FILTER_TABLE)
+}
+
+func (h *Handle) routes4(filter netlink.Route, by uint64) ([]netlink.Route, error) {
 	var routes []netlink.Route
 	err := retry(func() (err error) {
-		routes, err = h.lib.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{Protocol: origin}, netlink.RT_FILTER_PROTOCOL)
+		routes, err = h.lib.RouteListFiltered(netlink.FAMILY_V4, &filter, by)
 		return err
 	})
 	if err != nil {
@@ -61,6 +70,7 @@ func (h *Handle) RoutesOf(origin netlink.RouteProtocol) ([]netlink.Route, error)
 	}
 	return routes, nil
 }
+
 // SourceTo returns the address that the kernel would send from to addr;
 // ErrNoRoute if it would not send. Nothing is sent.
 func (h *Handle) SourceTo(addr netip.Addr) (netip.Addr, error) {
