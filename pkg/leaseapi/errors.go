@@ -25,6 +25,8 @@ const (
 	CodeGuard Code = 104
 	// CodeChanged: CHECK found the attachment other than ADD left it.
 	CodeChanged Code = 105
+	// CodeService: the node's rules for Services could not be installed.
+	CodeService Code = 106
 )
 
 // Error is the body of every answer that is not a success.

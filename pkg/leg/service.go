@@ -12,6 +12,8 @@ import (
 // the requests went.
 type rules struct{ h *rtnl.Handle }
 
+func (rules) String() string { return "nft table ip " + tableName }
+
 func (r rules) add(ctx context.Context, l Leg, others []Leg) error {
 	return r.change(ctx, func(stood contents) contents {
 		return stood.without(l).with(others...).with(l)
@@ -58,7 +60,7 @@ func (r rules) change(ctx context.Context, fn func(contents) contents) error {
 		wanted := fn(stood)
 		switch {
 		case wanted.empty():
-			return t.drop(stood)
+			return t.drop()
 		case stood.whole && wanted.services.equal(stood.services):
 			return t.update(stood, wanted)
 		}

@@ -37,3 +37,24 @@ func (s spans) with(nets ...netip.Prefix) spans {
 
 // key is an address as a set has it.
 func key(n uint64) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
+
+// number is key's way back; 0 of what is none.
+func number(key []byte) uint64 {
+	if len(key) != 4 {
+		return 0
+	}
+	return uint64(binary.BigEndian.Uint32(key))
+}
+
+// between makes spans of what a set holds, both in order.
+func between(starts, ends []uint64) spans {
+	var all spans
+	for _, from := range starts {
+		to := uint64(1) << 32
+		if i, _ := slices.BinarySearch(ends, from+1); i < len(ends) {
+			to = ends[i]
+		}
+		all = append(all, span{from, to})
+	}
+	return all
+}

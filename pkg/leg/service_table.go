@@ -2,12 +2,10 @@ package leg
 
 import (
 	"errors"
-	"maps"
 	"net/netip"
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"github.com/google/nftables/userdata"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -35,12 +33,10 @@ const batchSize = 4 << 20
 type table struct {
 	conn  *nftables.Conn
 	table *nftables.Table
-	name  string
 }
 
 func open(h *rtnl.Handle) (*table, error) {
-	t := &table{name: tableName}
-	t.table = &nftables.Table{Family: nftables.TableFamilyIPv4, Name: t.name}
+	t := &table{table: &nftables.Table{Family: nftables.TableFamilyIPv4, Name: tableName}}
 	roomy := nftables.WithSockOptions(func(c *netlink.Conn) error {
 		return errors.Join(c.SetWriteBuffer(batchSize), c.SetReadBuffer(batchSize))
 	})
@@ -97,7 +93,7 @@ func (t *table) stands() (contents, error) {
 // whole tells whether the table is called and its rules are this version's.
 func (t *table) whole() (bool, error) {
 	const dormant = 1 // NFT_TABLE_F_DORMANT
-	found, err := t.conn.ListTableOfFamily(t.name, t.table.Family)
+	found, err := t.conn.ListTableOfFamily(t.table.Name, t.table.Family)
 	if err != nil || found.Flags&dormant != 0 {
 		return false, unlessMissing(err)
 	}
@@ -135,20 +131,18 @@ func (t *table) readServices() (spans, error) {
 	if err != nil {
 		return nil, unlessMissing(err)
 	}
-	// Ends before starts: the kernel lists neither in order.
-	starts := make(map[netip.Addr]bool)
-	var ends []netip.Addr
+	var starts, ends []uint64
 	for _, e := range els {
-		addr, ok := netip.AddrFromSlice(e.Key)
-		switch {
-		case !ok:
-		case e.IntervalEnd:
-			ends = append(ends, addr)
-		default:
-			starts[addr] = true
+		n := number(e.Key)
+		if e.IntervalEnd {
+			ends = append(ends, n)
+		} else {
+			starts = append(starts, n)
 		}
 	}
-	return between(slices.SortedFunc(maps.Keys(starts), netip.Addr.Compare), ends), nil
+	slices.Sort(starts)
+	slices.Sort(ends)
+	return between(starts, ends), nil
 }
 
 // unlessMissing: what is not there holds nothing.
@@ -157,10 +151,4 @@ func unlessMissing(err error) error {
 		return nil
 	}
 	return err
-}
-
-// translation is a rule with the note by which it is known again.
-type translation struct {
-	note  string
-	exprs []expr.Any
 }
