@@ -44,6 +44,8 @@ type Bridge struct {
 	// Guard is what the port is held to.
 	Guard Guard
 	VLANs
+	// Service is the Pod's way to Services and to its node.
+	Service Service
 
 	// IPAM is the delegate's type; empty for layer 2 only.
 	IPAM string
@@ -72,7 +74,7 @@ func ParseBridge(stdin []byte, cniArgs string) (*Bridge, error) {
 	b := readBridge(conf, args)
 	b.readIPAM(conf.object("ipam"))
 	b.readVLANs(conf, args)
-	readServiceCIDRs(conf)
+	b.readService(conf)
 	for _, key := range append(validKeys(), "prevResult", "capabilities", "disableCheck", "disableGC", "loadOnlyInlinedPlugins") {
 		conf.value(key)
 	}
@@ -148,6 +150,8 @@ func (b *Bridge) contradiction() error {
 		return refuse(`"disableContainerInterface" and "ipam"`, "an interface that stays down has no use for an address; allowed: one of them")
 	case b.IsGateway && b.IPAM == "":
 		return refuse(`"isGateway" and an absent "ipam"`, "the gateway's address comes from IPAM; allowed: both or neither")
+	case b.Service.On() && b.IPAM == "":
+		return refuse(`"service" and an absent "ipam"`, "the way to Services starts from an address; allowed: both or neither")
 	case b.IPMasq && b.IPAM == "":
 		return refuse(`"ipMasq" and an absent "ipam"`, "there is no address to translate; allowed: both or neither")
 	}

@@ -186,6 +186,9 @@ func FuzzParseBridge(f *testing.F) {
 	for _, c := range vlanRefusals() {
 		f.Add([]byte(c.conf), c.args)
 	}
+	for _, c := range serviceRefusals() {
+		f.Add([]byte(c.conf), c.args)
+	}
 	f.Fuzz(func(t *testing.T, stdin []byte, args string) {
 		b, err := netconf.ParseBridge(stdin, args)
 		var cniErr *types.Error
@@ -199,6 +202,7 @@ func FuzzParseBridge(f *testing.F) {
 			t.Fatalf("accepted %+v", b)
 		}
 		checkVLANs(t, b)
+		checkService(t, b)
 		if !json.Valid(stdin) {
 			t.Fatalf("accepted what is no JSON: %q", stdin)
 		}

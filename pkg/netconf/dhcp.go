@@ -68,7 +68,10 @@ func ParseDHCP(stdin []byte, cniArgs string) (*DHCP, error) {
 	d.readKeep(ipam)
 	d.readHostname(ipam, provided)
 	ipam.closed()
-	d.ServiceCIDRs = readServiceCIDRs(conf)
+	d.ServiceCIDRs = conf.prefixes("serviceCIDRs")
+	if d.Type == TypeBridge { // under another main plugin that key is not ours
+		d.ServiceCIDRs = readServices(conf).cidrs
+	}
 	d.readMain(conf)
 	d.readHandover(conf)
 	if conf.first.err != nil {

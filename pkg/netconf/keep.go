@@ -56,9 +56,6 @@ func (d *DHCP) readKeep(ipam *object) {
 	options.closed()
 }
 
-// readServiceCIDRs reads a key that both plugins know.
-func readServiceCIDRs(conf *object) []netip.Prefix { return conf.prefixes("serviceCIDRs") }
-
 // servers reads a list of IPv4 addresses of hosts.
 func (o *object) servers(key string) []netip.Addr {
 	var addrs []netip.Addr

@@ -1,6 +1,11 @@
 package netconf
 
-import "net/netip"
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+)
 
 // ServiceMode is the key `service.mode`: how a Pod's traffic to Services finds
 // back.
@@ -28,3 +33,67 @@ type Service struct {
 
 // On tells whether a Pod gets the way.
 func (s Service) On() bool { return s.Mode != "" && s.Mode != ServiceOff }
+
+// services are the keys `serviceCIDRs` and `service` as they were written.
+type services struct {
+	mode   ServiceMode // "" if absent
+	cidrs  []netip.Prefix
+	nodeIP netip.Addr
+}
+
+// readServices reads keys that both plugins know.
+func readServices(conf *object) services {
+	s := services{cidrs: conf.prefixes("serviceCIDRs")}
+	in := conf.object("service")
+	if in.text("mode", "") != "" {
+		s.mode = ServiceMode(in.oneOf("mode", "", string(ServiceSNAT), string(ServiceBridgeNF), string(ServiceOff)))
+	}
+	s.cidrs = slices.Concat(s.cidrs, in.prefixes("cidrs"))
+	s.nodeIP = in.nodeIP(s.cidrs)
+	in.closed()
+	if (s.mode == ServiceSNAT || s.mode == ServiceBridgeNF) && len(s.cidrs) == 0 {
+		in.fail("mode", string(s.mode), `allowed beside networks of Services, as "cidrs" here or as "serviceCIDRs"; without any, "off"`)
+	}
+	return s
+}
+
+// nodeIP reads one of the node's addresses, which are no Service's.
+func (o *object) nodeIP(cidrs []netip.Prefix) netip.Addr {
+	raw := o.value("nodeIP")
+	if raw == nil {
+		return netip.Addr{}
+	}
+	var a netip.Addr
+	if json.Unmarshal(raw, &a) != nil || !a.Is4() || !a.IsGlobalUnicast() ||
+		slices.ContainsFunc(cidrs, func(p netip.Prefix) bool { return p.Contains(a) }) {
+		o.fail("nodeIP", raw, `allowed: one of the node's IPv4 addresses, such as "192.0.2.10", in no network of Services`)
+		return netip.Addr{}
+	}
+	return a
+}
+
+// readService reads the Pod's way. Without addresses there is none, unless it is
+// asked for by name.
+func (b *Bridge) readService(conf *object) {
+	s := readServices(conf)
+	b.Service = Service{Mode: s.mode, NodeIP: s.nodeIP}
+	if b.Service.Mode == "" {
+		b.Service.Mode = ServiceOff
+		if len(s.cidrs) > 0 && b.IPAM != "" {
+			b.Service.Mode = ServiceSNAT
+		}
+	}
+	if !b.Service.On() {
+		return
+	}
+	for _, cidr := range protected(s.cidrs, nil) {
+		switch {
+		case cidr.Addr().Is6():
+			b.Warnings = append(b.Warnings, fmt.Sprintf("network of Services %s is not served: IPv6 is not yet", cidr))
+		case cidr.Bits() == 0:
+			conf.fail("serviceCIDRs", cidr, `allowed: the cluster's Service networks, such as ["10.96.0.0/12"]`)
+		default:
+			b.Service.CIDRs = append(b.Service.CIDRs, cidr)
+		}
+	}
+}
