@@ -59,12 +59,14 @@ func (r rules) change(ctx context.Context, fn func(contents) contents) error {
 		}
 		wanted := fn(stood)
 		switch {
+		case wanted.equal(stood) && (stood.whole || !stood.exists):
+			return nil
 		case wanted.empty():
-			return t.drop()
+			return t.batch((*batch).drop)
 		case stood.whole && wanted.services.equal(stood.services):
-			return t.update(stood, wanted)
+			return t.batch(func(b *batch) { b.update(stood, wanted) })
 		}
-		return t.install(wanted)
+		return t.batch(func(b *batch) { b.install(wanted) })
 	})
 }
 
@@ -75,10 +77,10 @@ func (r rules) session(ctx context.Context, fn func(*table) error) error {
 	}
 	t, err := open(r.h)
 	if err != nil {
-		return explain(err, nil)
+		return explain(err)
 	}
 	defer t.close()
-	return explain(fn(t), t)
+	return explain(fn(t))
 }
 
 // shown is what the node shows in a Pod's place, and whose Pod it is.

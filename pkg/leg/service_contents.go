@@ -15,8 +15,8 @@ type contents struct {
 	pods map[netip.Addr]shown
 	// services are the destinations that clients ask for.
 	services spans
-	// whole: the rules stand.
-	whole bool
+	// exists: there is a table; whole: its rules stand.
+	exists, whole bool
 }
 
 func (c contents) empty() bool {
@@ -29,7 +29,7 @@ func (c contents) equal(o contents) bool {
 
 // with returns the contents and what these legs need.
 func (c contents) with(legs ...Leg) contents {
-	c = contents{clients: clone(c.clients), pods: clone(c.pods), services: c.services, whole: c.whole}
+	c.clients, c.pods = clone(c.clients), clone(c.pods)
 	for _, l := range legs {
 		if !l.Service.On() || !l.NodeIP.Is4() {
 			continue

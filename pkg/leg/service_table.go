@@ -22,64 +22,58 @@ const (
 	setServices = "services"
 )
 
-// chunk is how many elements go into one message, whose length is 16 bits.
-const chunk = 150
-
-// batchSize is what a batch may take, in bytes; the kernel takes memory only for
-// what is sent.
-const batchSize = 4 << 20
-
-// table is the table "ip podlan_service" by one connection.
+// table is the table "ip podlan_service" of a namespace.
 type table struct {
-	conn  *nftables.Conn
-	table *nftables.Table
+	lib  *nftables.Conn
+	conn *netlink.Conn
 }
 
 func open(h *rtnl.Handle) (*table, error) {
-	t := &table{table: &nftables.Table{Family: nftables.TableFamilyIPv4, Name: tableName}}
-	roomy := nftables.WithSockOptions(func(c *netlink.Conn) error {
-		return errors.Join(c.SetWriteBuffer(batchSize), c.SetReadBuffer(batchSize))
-	})
+	t := &table{}
 	err := h.Do(func() (err error) {
-		t.conn, err = nftables.New(nftables.AsLasting(), roomy)
+		if t.lib, err = nftables.New(nftables.AsLasting()); err != nil {
+			return err
+		}
+		t.conn, err = netlink.Dial(unix.NETLINK_NETFILTER, nil)
 		return err
 	})
-	return t, err
+	if err == nil {
+		err = roomy(t.conn)
+	}
+	if err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
 }
 
-func (t *table) close() { _ = t.conn.CloseLasting() }
-
-func (t *table) chain() *nftables.Chain {
-	policy := nftables.ChainPolicyAccept
-	// Before kube-proxy's chains, which masquerade: with whatever address the
-	// kernel finds for a bridge that has none. The first translation stays.
-	before := *nftables.ChainPriorityNATSource - 5
-	return &nftables.Chain{
-		Name: chainName, Table: t.table, Type: nftables.ChainTypeNAT,
-		Hooknum: nftables.ChainHookPostrouting, Priority: &before, Policy: &policy,
+func (t *table) close() {
+	if t.lib != nil {
+		_ = t.lib.CloseLasting()
+	}
+	if t.conn != nil {
+		_ = t.conn.Close()
 	}
 }
 
-// addresses is a map from a Pod's address to the node's.
-func (t *table) addresses(name string) *nftables.Set {
-	return &nftables.Set{
-		Table: t.table, Name: name, IsMap: true,
-		KeyType: nftables.TypeIPAddr, DataType: nftables.TypeIPAddr,
-	}
-}
-
-func (t *table) networks() *nftables.Set {
-	return &nftables.Set{Table: t.table, Name: setServices, Interval: true, KeyType: nftables.TypeIPAddr}
+// batch sends what fill adds as one transaction.
+func (t *table) batch(fill func(*batch)) error {
+	var b batch
+	fill(&b)
+	return b.send(t.conn)
 }
 
 // stands reads what the table holds.
 func (t *table) stands() (contents, error) {
 	var c contents
-	whole, err := t.whole()
+	found, err := t.lib.ListTableOfFamily(tableName, nftables.TableFamilyIPv4)
 	if err != nil {
+		return c, unlessMissing(err)
+	}
+	c.exists = true
+	if c.whole, err = t.whole(found); err != nil {
 		return c, err
 	}
-	c.whole = whole
 	if c.clients, err = t.read(setClients); err != nil {
 		return c, err
 	}
@@ -91,20 +85,15 @@ func (t *table) stands() (contents, error) {
 }
 
 // whole tells whether the table is called and its rules are this version's.
-func (t *table) whole() (bool, error) {
+func (t *table) whole(found *nftables.Table) (bool, error) {
 	const dormant = 1 // NFT_TABLE_F_DORMANT
-	found, err := t.conn.ListTableOfFamily(t.table.Name, t.table.Family)
+	stand, err := listRules(t.conn, unix.NFPROTO_IPV4, tableName, chainName)
 	if err != nil || found.Flags&dormant != 0 {
-		return false, unlessMissing(err)
-	}
-	chain := t.chain()
-	stand, err := t.conn.GetRules(t.table, chain)
-	if err != nil {
-		return false, unlessMissing(err)
+		return false, err
 	}
 	var notes, wanted []string
 	for _, r := range stand {
-		note, _ := userdata.GetString(r.UserData, userdata.TypeComment)
+		note, _ := userdata.GetString(r.userdata, userdata.TypeComment)
 		notes = append(notes, note)
 	}
 	for _, r := range translations() {
@@ -114,7 +103,10 @@ func (t *table) whole() (bool, error) {
 }
 
 func (t *table) read(set string) (map[netip.Addr]shown, error) {
-	els, err := t.conn.GetSetElements(t.addresses(set))
+	els, err := t.elements(set)
+	if err != nil {
+		return nil, err
+	}
 	found := make(map[netip.Addr]shown)
 	for _, e := range els {
 		pod, isPod := netip.AddrFromSlice(e.Key)
@@ -123,13 +115,13 @@ func (t *table) read(set string) (map[netip.Addr]shown, error) {
 			found[pod] = shown{node, e.Comment}
 		}
 	}
-	return found, unlessMissing(err)
+	return found, nil
 }
 
 func (t *table) readServices() (spans, error) {
-	els, err := t.conn.GetSetElements(t.networks())
+	els, err := t.elements(setServices)
 	if err != nil {
-		return nil, unlessMissing(err)
+		return nil, err
 	}
 	var starts, ends []uint64
 	for _, e := range els {
@@ -143,6 +135,16 @@ func (t *table) readServices() (spans, error) {
 	slices.Sort(starts)
 	slices.Sort(ends)
 	return between(starts, ends), nil
+}
+
+// elements are those of a set, none of one that another version's table lacks.
+func (t *table) elements(name string) ([]nftables.SetElement, error) {
+	// The library's error about elements does not tell what the kernel said.
+	set, err := t.lib.GetSetByName(&nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv4}, name)
+	if err != nil {
+		return nil, unlessMissing(err)
+	}
+	return t.lib.GetSetElements(set)
 }
 
 // unlessMissing: what is not there holds nothing.
