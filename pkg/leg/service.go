@@ -12,8 +12,6 @@ import (
 // the requests went.
 type rules struct{ h *rtnl.Handle }
 
-func (rules) String() string { return "nft table ip " + tableName }
-
 func (r rules) add(ctx context.Context, l Leg, others []Leg) error {
 	return r.change(ctx, func(stood contents) contents {
 		return stood.without(l).with(others...).with(l)

@@ -63,7 +63,8 @@ func nodeOf(offset uint32, set string) []expr.Any {
 func askedFor(set string) []expr.Any {
 	const original = 0 // IP_CT_DIR_ORIGINAL
 	return []expr.Any{
-		&expr.Ct{Register: seen, Key: expr.CtKeyDST, Direction: original},
+		// At the older key, NFT_CT_DST, which says no family, nft crashes.
+		&expr.Ct{Register: seen, Key: unix.NFT_CT_DST_IP, Direction: original},
 		&expr.Lookup{SourceRegister: seen, SetName: set},
 	}
 }
