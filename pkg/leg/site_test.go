@@ -83,6 +83,8 @@ func newPlace(t *testing.T, pod, node string) *place {
 	p.pod.Address(t, "eth0", pod)
 	for _, n := range []*rtnltest.Netns{p.host, p.node, p.pod} { // whatever the machine's own are
 		p.filter(t, n, "0")
+		// Nothing helps replies that cross the bridge.
+		must(t, n.SetSysctls(rtnl.Sysctl{Path: "net/bridge/bridge-nf-call-iptables", Value: "0"}))
 	}
 	p.leg = leg.Leg{
 		Port: "vethpl000000001", Device: "lan0", Bridge: "lan0", Addrs: []netip.Prefix{netip.MustParsePrefix(pod)},
