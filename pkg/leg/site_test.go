@@ -77,6 +77,7 @@ func newPlace(t *testing.T, pod, node string) *place {
 	p := &place{host: rtnltest.New(t), node: rtnltest.New(t), pod: rtnltest.New(t), lockDir: t.TempDir()}
 	p.routes = leg.NewNode(p.node.Handle, p.lockDir)
 	bridge := p.node.Bridge(t, "lan0")
+	must(t, p.node.SetMAC(bridge, net.HardwareAddr{2, 0, 0, 0, 7, 1})) // as Podlan pins it
 	must(t, p.node.SetSysctls(rtnl.Sysctl{Path: "net/ipv4/conf/lan0/arp_ignore", Value: "1"}))
 	must(t, p.node.SetMaster(p.node.Cable(t, "eth1", p.host, "nic1"), bridge))
 	must(t, p.node.SetMaster(p.node.Cable(t, "vethpl000000001", p.pod, "eth0"), bridge))
