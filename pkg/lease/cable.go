@@ -23,11 +23,13 @@ func (k *Keeper) plug(s *segment) {
 	if s.plugged {
 		return
 	}
-	nic, known := k.cfg.Wire.NIC(s.name())
-	if !known {
-		nic = s.name()
+	nic := s.name()
+	s.plugged = nic == "" // of Pods on no bridge
+	if !s.plugged {
+		if found, known := k.cfg.Wire.NIC(nic); known {
+			nic, s.plugged = found, true
+		}
 	}
-	s.plugged = known
 	c, now := k.cables[nic], k.cfg.Now()
 	if c == nil {
 		c = &cable{packets: newPacer(now), arp: newPacer(now), releases: newBucket(releaseRate, releaseBurst, now)}
