@@ -131,14 +131,14 @@ func TestLocksAreEnough(t *testing.T) {
 	}
 	var users [4]int // under the bridge's lock
 	var pods sync.WaitGroup
-	for pod := range 12 {
+	for pod := range 8 {
 		pods.Go(func() {
 			which := pod % len(users)
 			spec := vlanSpec(uint16(20+which), netconf.ModeSubinterface)
 			if which > 1 {
 				spec.OuterVLAN = 100
 			}
-			for range 3 {
+			for range 2 {
 				place, err := Resolve(t.Context(), n.Handle, spec)
 				for errors.Is(err, rtnl.ErrNotFound) {
 					place, err = Resolve(t.Context(), n.Handle, spec)
