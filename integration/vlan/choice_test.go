@@ -1,6 +1,7 @@
 package vlan_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -40,9 +41,7 @@ func TestAPodChoosesAmongTheVLANsThatItsNetworkAllows(t *testing.T) {
 			before := s.node.Snapshot()
 			for _, c := range cases {
 				keys := object{"vlanAllowed": []any{20, object{"minID": 30, "maxID": 31}}, "capabilities": object{"vlan": true}}
-				for key, value := range c.keys {
-					keys[key] = value
-				}
+				maps.Copy(keys, c.keys)
 				if keys["vlanAllowed"] == nil {
 					delete(keys, "vlanAllowed")
 				}

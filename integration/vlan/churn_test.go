@@ -44,6 +44,7 @@ func TestPodsThatComeAndGoAtOnceLeaveLinksBridgesAndVLANTablesAsTheyWere(t *test
 
 // comesAndGoes attaches the Pod, has it answer on its VLAN, and detaches it.
 func (s *site) comesAndGoes(t *testing.T, pod *lab.Pod, vid uint16) {
+	t.Helper()
 	conf := network(s.node, leased(), s.mode.keys(vid))
 	result, err := s.node.Add(t.Context(), conf, pod)
 	if err != nil {

@@ -190,7 +190,7 @@ func TestOnTheUplinksNativeVLANPodlandSpeaksWithoutATag(t *testing.T) {
 	must(t, s.node.DropVLAN("eth1", 1, false))
 	s.node.StartPodland()
 	before := s.node.Snapshot()
-	onTrunk := s.trunk(nil)
+	onTrunk := s.trunk()
 	native, tagged := s.settle(t, "native", 10, leased()), s.settle(t, "tagged", 20, leased())
 	for _, r := range []resident{native, tagged} {
 		awaitLease(t, s.server(r.vid), r.addr, r.mac)

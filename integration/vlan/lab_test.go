@@ -13,7 +13,7 @@ func TestTheLabsVLANsAreApartAndTheirTagsAreSeen(t *testing.T) {
 	s := newSite(t, subinterface)
 	tap := s.Tap("tap", 10, 20, 30)
 	heard := tap.Capture("eth0", nil)
-	onTrunk := s.trunk(nil)
+	onTrunk := s.trunk()
 	for vid, h := range s.hosts {
 		mac := net.HardwareAddr{2, 0, 0, 0, 1, byte(vid)}
 		lease, err := h.DHCPClient(h.Iface, mac, nil).Lease(t.Context())

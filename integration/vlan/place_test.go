@@ -40,7 +40,7 @@ func TestAPodHasItsVLANsAddressAndReachesThatVLANAlone(t *testing.T) {
 			s := newSite(t, m)
 			s.node.StartPodland()
 			before := s.node.Snapshot()
-			onTrunk := s.trunk(nil)
+			onTrunk := s.trunk()
 			var all []resident
 			for _, vid := range m.vids() {
 				all = append(all, s.arrives(t, vid))

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/podlan/podlan/integration/lab"
-	"github.com/podlan/podlan/integration/lab/ether"
 )
 
 // mode is how a node brings its Pods onto VLANs.
@@ -111,6 +110,6 @@ func (s *site) server(vid uint16) *lab.Server {
 
 // trunk captures the node's cable, tags included. Frames from the node are not
 // Outgoing.
-func (s *site) trunk(want func(ether.Frame) bool) *lab.Capture {
-	return s.Switch().Capture(s.node.SwitchPort, want)
+func (s *site) trunk() *lab.Capture {
+	return s.Switch().Capture(s.node.SwitchPort, nil)
 }

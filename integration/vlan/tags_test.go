@@ -103,7 +103,7 @@ func TestGuardATaggedFrameOfAPodReachesNothing(t *testing.T) {
 // surround listens wherever a Pod's frames could come to.
 func (s *site) surround(t *testing.T, attacker resident, others ...resident) map[string]*lab.Capture {
 	t.Helper()
-	ears := map[string]*lab.Capture{"the trunk": s.trunk(nil)}
+	ears := map[string]*lab.Capture{"the trunk": s.trunk()}
 	for _, h := range s.hosts {
 		ears[h.Name()] = h.Capture(h.Iface, nil)
 	}

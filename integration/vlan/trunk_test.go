@@ -21,7 +21,7 @@ func TestATrunkToThePodCarriesExactlyItsTags(t *testing.T) {
 	within := map[uint16]netip.Prefix{20: netip.MustParsePrefix("198.18.50.20/16"), 30: netip.MustParsePrefix("198.18.50.30/16")}
 	r := s.settle(t, "p1", 10, leased(), object{"vlanTrunk": []object{{"minID": 20, "maxID": 21}, {"id": 30}}})
 	must(t, s.node.Check(t.Context(), r.conf, r.Pod))
-	onTrunk, ear := s.trunk(nil), r.Capture("eth0", nil)
+	onTrunk, ear := s.trunk(), r.Capture("eth0", nil)
 
 	s.hearsItsTags(t, ear, 10, 20, 30)
 	s.saysItsTags(t, onTrunk, r)

@@ -46,7 +46,7 @@ func TestVirtioAsUplinkIsAsGoodAsAVeth(t *testing.T) {
 			s.plugIn(opts)
 			s.node.StartPodland()
 			before := s.node.Snapshot()
-			onTrunk := s.trunk(nil)
+			onTrunk := s.trunk()
 			var all []resident
 			for _, vid := range m.vids() {
 				all = append(all, s.arrives(t, vid))
