@@ -56,7 +56,7 @@ func (n node) begin(t *testing.T, id string, spec segment.Spec) (attachment.Reco
 		return attachment.Record{}, err
 	}
 	key := attachment.Key{Network: "lan", ContainerID: id, IfName: "eth0"}
-	rec, err := attachment.Record{Key: key, State: attachment.Intent, HostEnd: attachment.HostEnd(key)}.At(place).Stamped(time.Minute)
+	rec, err := attachment.Record{Key: key, State: attachment.Intent, HostEnd: attachment.HostEnd(key, true)}.At(place).Stamped(time.Minute)
 	if err != nil {
 		return rec, err
 	}
