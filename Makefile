@@ -105,11 +105,13 @@ reference: need-go ## build the plugins that ours are compared with into bin/ref
 	@cd integration/bench/reference && \
 	  CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../../bin/reference/ tool
 
-# podland that dies, or has a system call fail, where a test says: pkg/fault.
+# Programs that die, or have a system call fail, where a test says: pkg/fault.
 .PHONY: faulty
-faulty: need-go ## build podland with fault points, for tests, into bin/fault/
+faulty: need-go ## build podland and podlan-bridge with fault points, for tests, into bin/fault/
 	@mkdir -p bin/fault && chown --reference=. bin bin/fault
-	@CGO_ENABLED=0 $(GO) build -trimpath -tags fault -ldflags '-s -w' -o bin/fault/podland $(MAIN_podland)
+	@for p in podland=$(MAIN_podland) podlan-bridge=$(MAIN_podlan-bridge); do \
+	  CGO_ENABLED=0 $(GO) build -trimpath -tags fault -ldflags '-s -w' -o "bin/fault/$${p%%=*}" "$${p#*=}"; \
+	done
 
 # summary is gotestsum's over a command that prints events, then what skipped
 # unduly, then where the tests of VLANs ran.
