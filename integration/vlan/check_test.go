@@ -83,30 +83,28 @@ func (m mode) changes() changes {
 // With podland down nobody repairs, and CHECK tells. When it starts it repairs,
 // and so it does while it runs.
 func TestCHECKNoticesWhatSomebodyChangedAndPodlandRestoresIt(t *testing.T) {
-	for _, m := range modes() {
-		t.Run(string(m), func(t *testing.T) {
-			t.Parallel()
-			s := newStaticSite(t, m, 10, 20, 30)
-			keys := object{}
-			if m == filtering {
-				keys["vlanTrunk"] = []object{{"id": 30}}
-			}
-			all := m.changes()
-			for i, name := range slices.Sorted(maps.Keys(all)) {
-				t.Run(strings.ReplaceAll(name, ":", ""), func(t *testing.T) {
-					r := s.settle(t, fmt.Sprintf("p%d", i), 10, hostLocal(), keys)
-					must(t, s.node.Check(t.Context(), r.conf, r.Pod))
-					all[name].change(t, s, r)
-					says(t, s.node.Check(t.Context(), r.conf, r.Pod), codeChanged, all[name].words...)
-					// What podland does not restore a new sandbox gets anew.
-					detach(t, s.node, r.conf, r.Pod)
-					if m == filtering {
-						s.restoreUplink(t)
-					}
-				})
-			}
-		})
-	}
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, m mode) {
+		s := newStaticSite(t, m, 10, 20, 30)
+		keys := object{}
+		if m == filtering {
+			keys["vlanTrunk"] = []object{{"id": 30}}
+		}
+		all := m.changes()
+		for i, name := range slices.Sorted(maps.Keys(all)) {
+			t.Run(strings.ReplaceAll(name, ":", ""), func(t *testing.T) {
+				r := s.settle(t, fmt.Sprintf("p%d", i), 10, hostLocal(), keys)
+				must(t, s.node.Check(t.Context(), r.conf, r.Pod))
+				all[name].change(t, s, r)
+				says(t, s.node.Check(t.Context(), r.conf, r.Pod), codeChanged, all[name].words...)
+				// What podland does not restore a new sandbox gets anew.
+				detach(t, s.node, r.conf, r.Pod)
+				if m == filtering {
+					s.restoreUplink(t)
+				}
+			})
+		}
+	})
 }
 
 // restoreUplink does what the administrator of the bridge has to.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/podlan/podlan/integration/lab"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // faultyBin is a folder of programs in which podlan-bridge has fault points: it
@@ -58,6 +59,8 @@ func makings() map[string]struct {
 }
 
 func TestWhereverPodlanBridgeDiesInMakingASegmentTheNextADDOrGCEndsClean(t *testing.T) {
+	t.Parallel()
+	rtnltest.NeedVLAN(t)
 	for name, making := range makings() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -10,6 +10,7 @@ import (
 
 // The LAN is as described before anything of Podlan is on it.
 func TestTheLabsVLANsAreApartAndTheirTagsAreSeen(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, subinterface)
 	tap := s.Tap("tap", 10, 20, 30)
 	heard := tap.Capture("eth0", nil)
@@ -46,6 +47,7 @@ func TestTheLabsVLANsAreApartAndTheirTagsAreSeen(t *testing.T) {
 
 // Service tags around the hosts' own.
 func TestTheLabsProviderSwitchCarriesVLANsWithinVLANs(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, lab.Options{Provider: true})
 	v := l.VLAN(100, lab.VLANOptions{Inner: 10})
 	h, node := v.Host("host"), l.Node("n1", lab.NodeOptions{})
