@@ -52,8 +52,10 @@ type add struct {
 	mac     net.HardwareAddr
 	rec     attachment.Record
 	ipam    *current.Result // nil for layer 2
-	mtu     int             // the Pod end's, where a DHCP server told one; else 0
-	asked   bool            // the IPAM plugin may hold an address for us
+	// gatewayLink bears the gateways' addresses (`isGateway`).
+	gatewayLink string
+	mtu         int  // the Pod end's, where a DHCP server told one; else 0
+	asked       bool // the IPAM plugin may hold an address for us
 }
 
 func (a *add) run(ctx context.Context) (*current.Result, error) {

@@ -15,17 +15,19 @@ import (
 // and has the node forward for its family. On a bridge that filters, in a VLAN
 // that the bridge itself has tagged, the address goes to a VLAN device on it,
 // <bridge>.<vid>, which is made. Another IPv4 address, or an IPv6 one whose
-// prefix overlaps, is an error of code 7, and replaced where force says so. The
-// caller holds the place's locks where the segment filters.
-func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, force bool) error {
-	return newMaker(h).gateway(seg, addr, force)
-}
-
-func (m maker) gateway(seg Segment, addr *net.IPNet, force bool) error {
+// prefix overlaps, is an error of code 7, and replaced where force says so. It
+// returns the name of the link that bears the address. The caller holds the
+// place's locks where the segment filters.
+func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, force bool) (name string, err error) {
+	m := newMaker(h)
 	at, err := m.bearer(seg)
 	if err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
+		return "", fmt.Errorf("key \"isGateway\": %w", err)
 	}
+	return at.name, m.gateway(seg, at, addr, force)
+}
+
+func (m maker) gateway(seg Segment, at bearer, addr *net.IPNet, force bool) error {
 	has, inWay, err := m.compare(at, addr)
 	if err != nil {
 		return fmt.Errorf("key \"isGateway\": %w", err)
