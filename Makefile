@@ -134,6 +134,14 @@ test: need-root build reference faulty ## run every test (root); fails on a skip
 test-vlan: need-root build reference faulty ## run the tests of VLANs alone (root), in a virtual machine where this kernel has none
 	@$(call summary,$(GO) run ./integration/vm/vlantests -natively -go "$(GO)" -where $(VLAN_WHERE) $(VLAN_PACKAGES))
 
+# Behind a build tag, so that neither `make test` nor `go test ./...` builds
+# Kubernetes. The build comes first and apart: what a test prints is seen late.
+.PHONY: test-kube
+test-kube: need-root build reference ## run the tests with a real Kubernetes (root), which the first run builds: minutes
+	@$(GO) run ./integration/kube/build
+	@$(TOOL) gotestsum --format $(FORMAT) --jsonfile .cache/kube.json -- -tags kube -count=1 -timeout=20m ./integration/kube \
+	  && $(GO) run ./integration/house/skips integration/skips.txt .cache/kube.json
+
 .PHONY: test-unit
 test-unit: need-go ## run the packages' own tests, no root needed (those that need it skip)
 	@$(TOOL) gotestsum --format $(FORMAT) --format-hide-empty-pkg -- $(RACE) -shuffle=on $(UNIT)
@@ -143,8 +151,10 @@ lint: need-go ## check format, style, dependency rules and go.mod
 	@for mod in . $(MODULES); do (cd $$mod && $(GO) mod tidy -diff); done
 	@$(GO) vet -mod=readonly ./...
 	@$(GO) vet -mod=readonly -tags fault ./pkg/fault ./pkg/statefile
+	@$(GO) vet -mod=readonly -tags kube ./integration/kube
 	@$(TOOL) golangci-lint run ./...
 	@$(TOOL) golangci-lint run --build-tags fault ./pkg/fault ./pkg/statefile
+	@$(TOOL) golangci-lint run --build-tags kube ./integration/kube
 
 .PHONY: fmt
 fmt: need-go ## format the Go files
