@@ -19,25 +19,32 @@ import (
 // returns the name of the link that bears the address. The caller holds the
 // place's locks where the segment filters.
 func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, force bool) (name string, err error) {
-	m := newMaker(h)
-	at, err := m.bearer(seg)
-	if err != nil {
+	if name, err = newMaker(h).gateway(seg, addr, force); err != nil {
 		return "", fmt.Errorf("key \"isGateway\": %w", err)
 	}
-	return at.name, m.gateway(seg, at, addr, force)
+	return name, nil
 }
 
-func (m maker) gateway(seg Segment, at bearer, addr *net.IPNet, force bool) error {
+func (m maker) gateway(seg Segment, addr *net.IPNet, force bool) (string, error) {
+	at, err := m.bearer(seg)
+	if err != nil {
+		return "", err
+	}
+	return at.name, m.bear(seg, at, addr, force)
+}
+
+// bear gives the link the address.
+func (m maker) bear(seg Segment, at bearer, addr *net.IPNet, force bool) error {
 	has, inWay, err := m.compare(at, addr)
 	if err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
+		return err
 	}
 	if len(inWay) > 0 && !force {
 		return configError("isGateway", "true", fmt.Sprintf("%s bears %s, and IPAM's gateway is %s", at, inWay[0].IPNet, addr),
 			"an IPAM whose gateway is that one's address, or \"forceAddress\": true, which replaces it")
 	}
 	if err := m.SetSysctls(at.gatewaySysctls(addr)...); err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
+		return err
 	}
 	for i := range inWay {
 		if err := m.DelAddr(at.index, &inWay[i]); err != nil {
@@ -48,12 +55,9 @@ func (m maker) gateway(seg Segment, at bearer, addr *net.IPNet, force bool) erro
 		return nil
 	}
 	if err := m.AddAddr(at.index, &netlink.Addr{IPNet: addr}); err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
+		return err
 	}
-	if err := m.pin(seg); err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
-	}
-	return nil
+	return m.pin(seg)
 }
 
 // bearer is the link that bears a gateway's address.

@@ -88,7 +88,7 @@ func (a attachedOnce) add(m maker) error {
 		err = m.give(a.place, a.grant)
 	}
 	if err == nil && a.addr != nil {
-		err = m.gateway(seg, a.addr, false)
+		_, err = m.gateway(seg, a.addr, false)
 	}
 	return err
 }
