@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/containernetworking/cni/pkg/types"
 	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/pkg/rtnl"
@@ -19,10 +20,11 @@ import (
 // returns the name of the link that bears the address. The caller holds the
 // place's locks where the segment filters.
 func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, force bool) (name string, err error) {
-	if name, err = newMaker(h).gateway(seg, addr, force); err != nil {
-		return "", fmt.Errorf("key \"isGateway\": %w", err)
+	name, err = newMaker(h).gateway(seg, addr, force)
+	if _, told := errors.AsType[*types.Error](err); err != nil && !told {
+		err = fmt.Errorf("key \"isGateway\": %w", err)
 	}
-	return name, nil
+	return name, err
 }
 
 func (m maker) gateway(seg Segment, addr *net.IPNet, force bool) (string, error) {
