@@ -17,6 +17,13 @@ type cable struct {
 	segments     []*segment
 }
 
+// below is where a VLAN interface's frames go: by that tag on that NIC. What has
+// to be said when the interface is gone, goes the same way.
+type below struct {
+	NIC string `json:"nic"`
+	VID uint16 `json:"vid"`
+}
+
 // plug has the segment count for its NIC. That is asked for until it is known: a
 // VLAN interface of before a reboot may be yet to be made.
 func (k *Keeper) plug(s *segment) {
@@ -26,8 +33,8 @@ func (k *Keeper) plug(s *segment) {
 	nic := s.name()
 	s.plugged = nic == "" // of Pods on no bridge
 	if !s.plugged {
-		if found, known := k.cfg.Wire.NIC(nic); known {
-			nic, s.plugged = found, true
+		if found, vid, known := k.cfg.Wire.NIC(nic); known {
+			nic, s.plugged, s.below = found, true, below{NIC: found, VID: vid}
 		}
 	}
 	c, now := k.cables[nic], k.cfg.Now()

@@ -415,3 +415,39 @@ func TestAnAddressOfTheNodeIsRefusedInEveryVLAN(t *testing.T) {
 		}
 	})
 }
+
+// A VLAN interface goes with its last Pod, and with it podland's way: what is
+// still to be given back goes by the NIC below, with the tag.
+func TestALeaseOfAVLANInterfaceThatIsGoneIsGivenBackByItsNIC(t *testing.T) {
+	for name, c := range map[string]struct {
+		restart bool
+		before  func(*node)
+	}{
+		"at once":                    {false, func(*node) {}},
+		"by the next podland":        {true, func(*node) {}},
+		"by the next boot's podland": {true, func(n *node) { n.bootID = "boot-2" }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			on(t, func(n *node) {
+				n.set(func() { n.nics["eth1.10"] = "eth1" })
+				r := pod(1)
+				r.Uplink, r.Bridge = "eth1.10", "br0-10"
+				n.hold(key(1), r)
+				n.vlan(10).set(func() { n.vlans[10].leases[first()] = string(r.ClientID) }) // it is this one's
+				n.set(func() { n.nics["eth1.10"], n.gone = "", "eth1.10" })
+				if c.restart {
+					n.stop()
+					c.before(n)
+					n.start()
+				}
+				n.release(key(1))
+				n.pass(10 * time.Second)
+				if got := n.vlan(10).sent(release); len(got) != 3 || got[0].from != "uplink eth1" {
+					n.Errorf("%d RELEASE by the NIC: %+v", len(got), got)
+				}
+				n.wantHeld(map[uint16]int{10: 0})
+				n.wantNoFiles()
+			})
+		})
+	}
+}
