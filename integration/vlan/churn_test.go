@@ -43,7 +43,8 @@ func TestPodsThatComeAndGoAtOnceLeaveLinksBridgesAndVLANTablesAsTheyWere(t *test
 // comesAndGoes attaches the Pod, has it answer on its VLAN, and detaches it.
 func (s *site) comesAndGoes(t *testing.T, pod *lab.Pod, vid uint16) {
 	t.Helper()
-	conf := network(s.node, leased(), s.mode.keys(vid))
+	// On an emulated machine twenty plugins at once take long to begin.
+	conf := network(s.node, leased(), s.mode.keys(vid), object{"budget": "5m"})
 	result, err := s.node.Add(t.Context(), conf, pod)
 	if err != nil {
 		t.Errorf("ADD of %s on VLAN %d: %v", pod.Name(), vid, err)

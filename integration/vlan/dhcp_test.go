@@ -277,3 +277,23 @@ func TestPodlanDHCPServesTheReferencesVLANPlugins(t *testing.T) {
 		})
 	}
 }
+
+// Asked from the Pod the bridge and the uplink tag what the Pod says, and podland
+// says nothing by itself.
+func TestALeaseAskedFromThePodIsItsVLANs(t *testing.T) {
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, m mode) {
+		s := newSiteWith(t, m, map[uint16]lab.VLANOptions{10: {}, 20: {}})
+		s.node.StartPodland()
+		before := s.node.Snapshot()
+		onTrunk := s.trunk()
+		r := s.settle(t, "p1", 10, object{"type": "podlan-dhcp", "dhcpFrom": "pod"})
+		awaitLease(t, s.server(10), r.addr, r.mac)
+		isAt(t, s.hosts[10], r.addr, r.mac)
+		must(t, s.node.Check(t.Context(), r.conf, r.Pod))
+		detach(t, s.node, r.conf, r.Pod)
+		awaitRelease(t, s.server(10), r.mac)
+		asBefore(t, s.node, before)
+		s.nothingStray(t, onTrunk, []resident{r})
+	})
+}
