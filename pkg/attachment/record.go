@@ -136,5 +136,3 @@ func (r Record) PVID() uint16 {
 	}
 	return r.VLAN
 }
-
-func (r Record) hasVLAN() bool { return r.Filtering || r.Parent != "" }
