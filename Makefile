@@ -105,11 +105,13 @@ reference: need-go ## build the plugins that ours are compared with into bin/ref
 	@cd integration/bench/reference && \
 	  CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o ../../../bin/reference/ tool
 
-# podland that dies, or has a system call fail, where a test says: pkg/fault.
+# Programs that die, or have a system call fail, where a test says: pkg/fault.
 .PHONY: faulty
-faulty: need-go ## build podland with fault points, for tests, into bin/fault/
+faulty: need-go ## build podland and podlan-bridge with fault points, for tests, into bin/fault/
 	@mkdir -p bin/fault && chown --reference=. bin bin/fault
-	@CGO_ENABLED=0 $(GO) build -trimpath -tags fault -ldflags '-s -w' -o bin/fault/podland $(MAIN_podland)
+	@for p in podland=$(MAIN_podland) podlan-bridge=$(MAIN_podlan-bridge); do \
+	  CGO_ENABLED=0 $(GO) build -trimpath -tags fault -ldflags '-s -w' -o "bin/fault/$${p%%=*}" "$${p#*=}"; \
+	done
 
 # summary is gotestsum's over a command that prints events, then what skipped
 # unduly, then where the tests of VLANs ran.
@@ -132,6 +134,14 @@ test: need-root build reference faulty ## run every test (root); fails on a skip
 test-vlan: need-root build reference faulty ## run the tests of VLANs alone (root), in a virtual machine where this kernel has none
 	@$(call summary,$(GO) run ./integration/vm/vlantests -natively -go "$(GO)" -where $(VLAN_WHERE) $(VLAN_PACKAGES))
 
+# Behind a build tag, so that neither `make test` nor `go test ./...` builds
+# Kubernetes. The build comes first and apart: what a test prints is seen late.
+.PHONY: test-kube
+test-kube: need-root build reference ## run the tests with a real Kubernetes (root), which the first run builds: minutes
+	@$(GO) run ./integration/kube/build
+	@$(TOOL) gotestsum --format $(FORMAT) --jsonfile .cache/kube.json -- -tags kube -count=1 -timeout=20m ./integration/kube \
+	  && $(GO) run ./integration/house/skips integration/skips.txt .cache/kube.json
+
 .PHONY: test-unit
 test-unit: need-go ## run the packages' own tests, no root needed (those that need it skip)
 	@$(TOOL) gotestsum --format $(FORMAT) --format-hide-empty-pkg -- $(RACE) -shuffle=on $(UNIT)
@@ -141,8 +151,10 @@ lint: need-go ## check format, style, dependency rules and go.mod
 	@for mod in . $(MODULES); do (cd $$mod && $(GO) mod tidy -diff); done
 	@$(GO) vet -mod=readonly ./...
 	@$(GO) vet -mod=readonly -tags fault ./pkg/fault ./pkg/statefile
+	@$(GO) vet -mod=readonly -tags kube ./integration/kube
 	@$(TOOL) golangci-lint run ./...
 	@$(TOOL) golangci-lint run --build-tags fault ./pkg/fault ./pkg/statefile
+	@$(TOOL) golangci-lint run --build-tags kube ./integration/kube
 
 .PHONY: fmt
 fmt: need-go ## format the Go files

@@ -90,6 +90,25 @@ func TestEachOpeningOpensWhatItNames(t *testing.T) {
 	}
 }
 
+// A guarded Pod's ADD makes the table that closes ports by their names.
+func TestAPodWithoutAGuardIsNoneOfTheGuardsBusiness(t *testing.T) {
+	t.Parallel()
+	client, node := lanWithoutDHCP(t)
+	off, strict := network(node, hostLocal(), object{"guard": "off"}), network(node, hostLocal())
+	free, held := node.Pod("off"), node.Pod("strict")
+	addr := address(t, attach(t, node, off, free))
+	guarded := address(t, attach(t, node, strict, held))
+	for _, a := range []netip.Addr{addr, guarded} {
+		reaches(t, client, a)
+	}
+	node.StartPodland()
+	if err := node.Check(t.Context(), off, free); err != nil {
+		t.Errorf("CHECK: %v", err)
+	}
+	detach(t, node, strict, held)
+	reaches(t, client, addr)
+}
+
 // The bridge floods nothing to a guarded port, so that only entries of their own
 // bring a port's further MACs their frames.
 func TestExtraMACsAndIPsAreReachedFromTheLAN(t *testing.T) {

@@ -77,7 +77,7 @@ func (w *wires) veth(far *lab.Netns, near, farName string, mac net.HardwareAddr)
 
 func (w *wires) port(ctx context.Context, i int) error {
 	p := guard.Port{
-		Name: fmt.Sprintf("%s%09d", rtnl.HostEndPrefix, i), MAC: net.HardwareAddr{2, 0, 0, 0, byte(i >> 8), byte(i)},
+		Name: fmt.Sprintf("%s%09d", rtnl.GuardedPrefix, i), MAC: net.HardwareAddr{2, 0, 0, 0, byte(i >> 8), byte(i)},
 		Addrs: []netip.Addr{netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})},
 	}
 	podEnd := fmt.Sprintf("p%d", i)

@@ -177,7 +177,9 @@ func (n *Node) StateFiles() ([]string, error) {
 			return err
 		}
 		rel, err := filepath.Rel(n.StateDir(), path)
-		files = append(files, rel)
+		if !strings.HasPrefix(rel, "locks/") {
+			files = append(files, rel)
+		}
 		return err
 	})
 	if err != nil && !os.IsNotExist(err) {

@@ -11,40 +11,40 @@ import (
 // The last Pod of a VLAN goes while the next one's ADD is on its way, again and
 // again: what one makes is the other's too.
 func TestPodsThatComeAndGoAtOnceLeaveLinksBridgesAndVLANTablesAsTheyWere(t *testing.T) {
+	t.Parallel()
 	const pods, rounds = 20, 3
 	vids := []uint16{10, 20, 30, 40}
-	for _, m := range modes() {
-		t.Run(string(m), func(t *testing.T) {
-			t.Parallel()
-			vlans := map[uint16]lab.VLANOptions{}
-			for _, vid := range vids {
-				vlans[vid] = lab.VLANOptions{}
+	inBothModes(t, func(t *testing.T, m mode) {
+		vlans := map[uint16]lab.VLANOptions{}
+		for _, vid := range vids {
+			vlans[vid] = lab.VLANOptions{}
+		}
+		s := newSiteWith(t, m, vlans)
+		s.node.StartPodland()
+		before := s.node.Snapshot()
+		for round := range rounds {
+			var all sync.WaitGroup
+			for i := range pods {
+				pod := s.node.Pod(fmt.Sprintf("p%d-%d", round, i))
+				all.Go(func() { s.comesAndGoes(t, pod, vids[i%len(vids)]) })
 			}
-			s := newSiteWith(t, m, vlans)
-			s.node.StartPodland()
-			before := s.node.Snapshot()
-			for round := range rounds {
-				var all sync.WaitGroup
-				for i := range pods {
-					pod := s.node.Pod(fmt.Sprintf("p%d-%d", round, i))
-					all.Go(func() { s.comesAndGoes(t, pod, vids[i%len(vids)]) })
-				}
-				all.Wait()
-				if t.Failed() {
-					return
-				}
-				asBefore(t, s.node, before)
+			all.Wait()
+			if t.Failed() {
+				return
 			}
-			for _, vid := range vids {
-				s.server(vid).AwaitLeases(0)
-			}
-		})
-	}
+			asBefore(t, s.node, before)
+		}
+		for _, vid := range vids {
+			s.server(vid).AwaitLeases(0)
+		}
+	})
 }
 
 // comesAndGoes attaches the Pod, has it answer on its VLAN, and detaches it.
 func (s *site) comesAndGoes(t *testing.T, pod *lab.Pod, vid uint16) {
-	conf := network(s.node, leased(), s.mode.keys(vid))
+	t.Helper()
+	// On an emulated machine twenty plugins at once take long to begin.
+	conf := network(s.node, leased(), s.mode.keys(vid), object{"budget": "5m"})
 	result, err := s.node.Add(t.Context(), conf, pod)
 	if err != nil {
 		t.Errorf("ADD of %s on VLAN %d: %v", pod.Name(), vid, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/podlan/podlan/integration/lab"
 	"github.com/podlan/podlan/integration/lab/ether"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // place is where a sample of conf/ works just as it stands.
@@ -28,6 +29,8 @@ func places() map[string]place {
 }
 
 func TestEverySampleForVLANsWorksAsItStands(t *testing.T) {
+	t.Parallel()
+	rtnltest.NeedVLAN(t)
 	root, err := lab.ModuleRoot()
 	must(t, err)
 	files, err := filepath.Glob(filepath.Join(root, "conf", "9*.conflist"))

@@ -10,10 +10,11 @@ import (
 
 // The LAN is as described before anything of Podlan is on it.
 func TestTheLabsVLANsAreApartAndTheirTagsAreSeen(t *testing.T) {
+	t.Parallel()
 	s := newSite(t, subinterface)
 	tap := s.Tap("tap", 10, 20, 30)
 	heard := tap.Capture("eth0", nil)
-	onTrunk := s.trunk(nil)
+	onTrunk := s.trunk()
 	for vid, h := range s.hosts {
 		mac := net.HardwareAddr{2, 0, 0, 0, 1, byte(vid)}
 		lease, err := h.DHCPClient(h.Iface, mac, nil).Lease(t.Context())
@@ -46,6 +47,7 @@ func TestTheLabsVLANsAreApartAndTheirTagsAreSeen(t *testing.T) {
 
 // Service tags around the hosts' own.
 func TestTheLabsProviderSwitchCarriesVLANsWithinVLANs(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, lab.Options{Provider: true})
 	v := l.VLAN(100, lab.VLANOptions{Inner: 10})
 	h, node := v.Host("host"), l.Node("n1", lab.NodeOptions{})

@@ -63,9 +63,9 @@ func hostLocal() object {
 }
 
 // attach is an ADD that has to succeed.
-func attach(t *testing.T, node *lab.Node, conf []byte, pod *lab.Pod, at ...lab.Attachment) *types100.Result {
+func attach(t *testing.T, node *lab.Node, conf []byte, pod *lab.Pod) *types100.Result {
 	t.Helper()
-	result, err := node.Add(t.Context(), conf, pod, at...)
+	result, err := node.Add(t.Context(), conf, pod)
 	if err != nil {
 		t.Fatalf("ADD of %s: %v", pod.Name(), err)
 	}
@@ -182,8 +182,7 @@ func isAt(t *testing.T, h *lab.Host, addr netip.Addr, mac net.HardwareAddr) {
 
 // cniCode is that of a CNI error, 0 for others.
 func cniCode(err error) uint {
-	var e *types.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*types.Error](err); ok {
 		return e.Code
 	}
 	return 0

@@ -35,28 +35,27 @@ func (s *site) settle(t *testing.T, name string, vid uint16, ipam object, keys .
 // Every VLAN's server gives the same addresses, so that who answers for one, and
 // what a server holds, tells the VLANs apart.
 func TestAPodHasItsVLANsAddressAndReachesThatVLANAlone(t *testing.T) {
-	for _, m := range modes() {
-		t.Run(string(m), func(t *testing.T) {
-			s := newSite(t, m)
-			s.node.StartPodland()
-			before := s.node.Snapshot()
-			onTrunk := s.trunk(nil)
-			var all []resident
-			for _, vid := range m.vids() {
-				all = append(all, s.arrives(t, vid))
-			}
-			s.talks(t, onTrunk, all)
-			s.listens(t, all)
-			s.nothingStray(t, onTrunk, all)
-			for _, r := range all {
-				must(t, s.node.Check(t.Context(), r.conf, r.Pod))
-				detach(t, s.node, r.conf, r.Pod)
-				awaitRelease(t, s.server(r.vid), r.mac)
-			}
-			asBefore(t, s.node, before)
-			s.nothingStray(t, onTrunk, all) // RELEASEs among it
-		})
-	}
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, m mode) {
+		s := newSite(t, m)
+		s.node.StartPodland()
+		before := s.node.Snapshot()
+		onTrunk := s.trunk()
+		var all []resident
+		for _, vid := range m.vids() {
+			all = append(all, s.arrives(t, vid))
+		}
+		s.talks(t, onTrunk, all)
+		s.listens(t, all)
+		s.nothingStray(t, onTrunk, all)
+		for _, r := range all {
+			must(t, s.node.Check(t.Context(), r.conf, r.Pod))
+			detach(t, s.node, r.conf, r.Pod)
+			awaitRelease(t, s.server(r.vid), r.mac)
+		}
+		asBefore(t, s.node, before)
+		s.nothingStray(t, onTrunk, all) // RELEASEs among it
+	})
 }
 
 // arrives attaches a Pod and looks at it from its VLAN.
@@ -167,6 +166,7 @@ func isForAPod(f ether.Frame, all []resident) bool {
 
 // A NIC can carry untagged Pods by a bridge of its own and VLANs beside it.
 func TestASubinterfaceOfABridgesPortWorksBesideTheBridge(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, lab.Options{Server: lab.None})
 	static := lab.VLANOptions{Options: lab.Options{Server: lab.None}}
 	here, there := l.Host("host0"), l.VLAN(10, static).Host("host10")

@@ -111,3 +111,24 @@ func TestTwoVLANsInOneBridgeThatDoesNotFilterAreRefused(t *testing.T) {
 	detach(t, node, on(20), second)
 	asBefore(t, node, before)
 }
+
+// A port of the administrator's bridge gets VLANs from Podlan where the conf
+// names it, and from the administrator otherwise.
+func TestAnUplinkThatIsNotNamedKeepsItsVLANs(t *testing.T) {
+	t.Parallel()
+	s := newSiteWith(t, filtering, map[uint16]lab.VLANOptions{10: {}})
+	s.node.StartPodland()
+	conf := network(s.node, leased(), object{"vlan": 10})
+	before := s.node.Snapshot()
+	_, err := s.node.Add(t.Context(), conf, s.node.Pod("refused"))
+	says(t, err, types.ErrInvalidNetworkConfig, "eth1", "10", "bridge vlan add dev eth1 vid 10", `"uplink"`)
+	asBefore(t, s.node, before)
+
+	must(t, s.node.SetVLAN("eth1", lab.PortVLAN{VID: 10}, false))
+	before = s.node.Snapshot()
+	pod := s.node.Pod("p1")
+	result := attach(t, s.node, conf, pod)
+	isAt(t, s.hosts[10], address(t, result), podMAC(t, result))
+	detach(t, s.node, conf, pod)
+	asBefore(t, s.node, before)
+}

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/podlan/podlan/integration/lab"
-	"github.com/podlan/podlan/integration/lab/ether"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // mode is how a node brings its Pods onto VLANs.
@@ -22,6 +22,18 @@ const (
 )
 
 func modes() []mode { return []mode{subinterface, filtering} }
+
+// inBothModes runs a test for each of them.
+func inBothModes(t *testing.T, f func(t *testing.T, m mode)) {
+	t.Helper()
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			f(t, m)
+		})
+	}
+}
 
 func (m mode) node() lab.NodeOptions {
 	if m == filtering {
@@ -111,6 +123,6 @@ func (s *site) server(vid uint16) *lab.Server {
 
 // trunk captures the node's cable, tags included. Frames from the node are not
 // Outgoing.
-func (s *site) trunk(want func(ether.Frame) bool) *lab.Capture {
-	return s.Switch().Capture(s.node.SwitchPort, want)
+func (s *site) trunk() *lab.Capture {
+	return s.Switch().Capture(s.node.SwitchPort, nil)
 }

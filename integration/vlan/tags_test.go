@@ -84,26 +84,25 @@ func passed(c *lab.Capture, names []string) []string {
 }
 
 func TestGuardATaggedFrameOfAPodReachesNothing(t *testing.T) {
-	for _, m := range modes() {
-		t.Run(string(m), func(t *testing.T) {
-			s := newStaticSite(t, m, 10, 20)
-			attacker := s.settle(t, "p1", 10, hostLocal())
-			ears := s.surround(t, attacker, s.settle(t, "p2", 10, hostLocal()), s.settle(t, "p3", 20, hostLocal()))
-			names := attacker.forge(t, s.hosts[10].Addr.Addr(), ears["the trunk"])
-			for where, ear := range ears {
-				if came := passed(ear, names); len(came) > 0 {
-					t.Errorf("%s hears %q", where, came)
-				}
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, m mode) {
+		s := newStaticSite(t, m, 10, 20)
+		attacker := s.settle(t, "p1", 10, hostLocal())
+		ears := s.surround(t, attacker, s.settle(t, "p2", 10, hostLocal()), s.settle(t, "p3", 20, hostLocal()))
+		names := attacker.forge(t, s.hosts[10].Addr.Addr(), ears["the trunk"])
+		for where, ear := range ears {
+			if came := passed(ear, names); len(came) > 0 {
+				t.Errorf("%s hears %q", where, came)
 			}
-			reaches(t, s.hosts[10].Netns, attacker.addr)
-		})
-	}
+		}
+		reaches(t, s.hosts[10].Netns, attacker.addr)
+	})
 }
 
 // surround listens wherever a Pod's frames could come to.
 func (s *site) surround(t *testing.T, attacker resident, others ...resident) map[string]*lab.Capture {
 	t.Helper()
-	ears := map[string]*lab.Capture{"the trunk": s.trunk(nil)}
+	ears := map[string]*lab.Capture{"the trunk": s.trunk()}
 	for _, h := range s.hosts {
 		ears[h.Name()] = h.Capture(h.Iface, nil)
 	}
@@ -118,6 +117,7 @@ func (s *site) surround(t *testing.T, attacker resident, others ...resident) map
 // Without a guard it is the bridge that keeps VLANs apart: what has the port's
 // own VID, or none that counts, goes there, and everything else nowhere.
 func TestWithoutAGuardAFilteringBridgeKeepsAPodInItsVLAN(t *testing.T) {
+	t.Parallel()
 	s := newStaticSite(t, filtering, 10, 20)
 	attacker := s.settle(t, "p1", 10, hostLocal(), object{"guard": "off"})
 	neighbour := s.settle(t, "p2", 20, hostLocal())

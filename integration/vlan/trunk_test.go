@@ -15,13 +15,14 @@ import (
 // A Pod with VLANs 20 to 21 and 30 beside its own 10, and VLAN devices for two
 // of them.
 func TestATrunkToThePodCarriesExactlyItsTags(t *testing.T) {
+	t.Parallel()
 	s := newSiteWith(t, filtering, map[uint16]lab.VLANOptions{10: {}, 20: {}, 30: {}, 40: {}})
 	s.node.StartPodland()
 	before := s.node.Snapshot()
 	within := map[uint16]netip.Prefix{20: netip.MustParsePrefix("198.18.50.20/16"), 30: netip.MustParsePrefix("198.18.50.30/16")}
 	r := s.settle(t, "p1", 10, leased(), object{"vlanTrunk": []object{{"minID": 20, "maxID": 21}, {"id": 30}}})
 	must(t, s.node.Check(t.Context(), r.conf, r.Pod))
-	onTrunk, ear := s.trunk(nil), r.Capture("eth0", nil)
+	onTrunk, ear := s.trunk(), r.Capture("eth0", nil)
 
 	s.hearsItsTags(t, ear, 10, 20, 30)
 	s.saysItsTags(t, onTrunk, r)
@@ -103,6 +104,7 @@ func (s *site) saysItsTags(t *testing.T, onTrunk *lab.Capture, r resident) {
 
 // Without `vlan` the Pod's own VLAN is the bridge's default.
 func TestATrunkWithoutAVLANLeavesThePodInTheDefaultOne(t *testing.T) {
+	t.Parallel()
 	s := newStaticSite(t, filtering, 10, 20)
 	before := s.node.Snapshot()
 	conf := network(s.node, hostLocal(), object{"uplink": "eth1", "vlanTrunk": []object{{"id": 20}}})
@@ -116,6 +118,7 @@ func TestATrunkWithoutAVLANLeavesThePodInTheDefaultOne(t *testing.T) {
 
 // A VLAN within a provider's: 802.1ad outside, 802.1Q inside.
 func TestQinQHasBothTagsOnTheWire(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, lab.Options{Provider: true, Server: lab.None})
 	outer := l.VLAN(100, lab.VLANOptions{Inner: 10})
 	host, node := outer.Host("host"), l.Node("n1", lab.NodeOptions{})
@@ -171,14 +174,13 @@ func carries(t *testing.T, pod *lab.Pod, host *lab.Host, mtu int) {
 
 // A single tag costs the Pod nothing: NICs and switches allow for it.
 func TestASingleTagLeavesThePodTheNICsMTU(t *testing.T) {
-	for _, m := range modes() {
-		t.Run(string(m), func(t *testing.T) {
-			s := newStaticSite(t, m, 10)
-			r := s.settle(t, "p1", 10, hostLocal())
-			if mtu := link(t, r.Netns, "eth0").Attrs().MTU; mtu != 1500 {
-				t.Errorf("the Pod's MTU is %d, want the NIC's 1500", mtu)
-			}
-			carries(t, r.Pod, s.hosts[10], 1500)
-		})
-	}
+	t.Parallel()
+	inBothModes(t, func(t *testing.T, m mode) {
+		s := newStaticSite(t, m, 10)
+		r := s.settle(t, "p1", 10, hostLocal())
+		if mtu := link(t, r.Netns, "eth0").Attrs().MTU; mtu != 1500 {
+			t.Errorf("the Pod's MTU is %d, want the NIC's 1500", mtu)
+		}
+		carries(t, r.Pod, s.hosts[10], 1500)
+	})
 }

@@ -36,6 +36,7 @@ func virtioCable(t *testing.T) [2]string {
 // A veth is promiscuous and takes every MAC and tag; a NIC takes what it is told
 // to. With the guard as it ships.
 func TestVirtioAsUplinkIsAsGoodAsAVeth(t *testing.T) {
+	t.Parallel()
 	cable := virtioCable(t)
 	for _, m := range modes() {
 		t.Run(string(m), func(t *testing.T) {
@@ -46,7 +47,7 @@ func TestVirtioAsUplinkIsAsGoodAsAVeth(t *testing.T) {
 			s.plugIn(opts)
 			s.node.StartPodland()
 			before := s.node.Snapshot()
-			onTrunk := s.trunk(nil)
+			onTrunk := s.trunk()
 			var all []resident
 			for _, vid := range m.vids() {
 				all = append(all, s.arrives(t, vid))

@@ -52,8 +52,10 @@ type add struct {
 	mac     net.HardwareAddr
 	rec     attachment.Record
 	ipam    *current.Result // nil for layer 2
-	mtu     int             // the Pod end's, where a DHCP server told one; else 0
-	asked   bool            // the IPAM plugin may hold an address for us
+	// gatewayLink bears the gateways' addresses (`isGateway`).
+	gatewayLink string
+	mtu         int  // the Pod end's, where a DHCP server told one; else 0
+	asked       bool // the IPAM plugin may hold an address for us
 }
 
 func (a *add) run(ctx context.Context) (*current.Result, error) {
@@ -80,7 +82,7 @@ func (a *add) locked(ctx context.Context, inode uint64) (*current.Result, error)
 	}
 	a.rec = attachment.Record{
 		Key: a.key, State: attachment.Intent, Netns: a.args.Netns, NetnsInode: inode,
-		HostEnd: attachment.HostEnd(a.key), Guard: !a.conf.Guard.Off, Opened: a.conf.Guard,
+		HostEnd: attachment.HostEnd(a.key, !a.conf.Guard.Off), Guard: !a.conf.Guard.Off, Opened: a.conf.Guard,
 		Hairpin: a.conf.Hairpin, Isolate: a.conf.PortIsolation, IPAM: a.conf.IPAM,
 	}
 	result, err := a.build(ctx)
@@ -138,14 +140,14 @@ func (a *add) clearStale(ctx context.Context) error {
 }
 
 func (a *add) createPort(ctx context.Context) error {
-	return pod.Create(ctx, a.links, portSpec(a.conf, a.args, a.key, a.mac, a.segment.MTU))
+	return pod.Create(ctx, a.links, portSpec(a.conf, a.args, a.rec, a.segment.MTU))
 }
 
 // portSpec is the port as ADD makes it and CHECK expects it.
-func portSpec(conf *netconf.Bridge, args *skel.CmdArgs, key attachment.Key, mac net.HardwareAddr, bridgeMTU int) pod.Spec {
+func portSpec(conf *netconf.Bridge, args *skel.CmdArgs, rec attachment.Record, bridgeMTU int) pod.Spec {
 	return pod.Spec{
-		HostEnd: attachment.HostEnd(key), Netns: args.Netns, IfName: args.IfName,
-		MAC: mac, BridgeMTU: bridgeMTU, MTU: conf.MTU, Alias: "podlan:1:" + key.Hash(),
+		HostEnd: rec.HostEnd, Netns: args.Netns, IfName: args.IfName,
+		MAC: rec.HardwareAddr(), BridgeMTU: bridgeMTU, MTU: conf.MTU, Alias: "podlan:1:" + rec.Hash(),
 	}
 }
 

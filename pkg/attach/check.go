@@ -68,7 +68,7 @@ func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.Cmd
 	if err := n.verifySegment(rec, bridge); err != nil {
 		return err
 	}
-	spec := portSpec(n.conf, args, rec.Key, rec.HardwareAddr(), bridge.Attrs().MTU)
+	spec := portSpec(n.conf, args, rec, bridge.Attrs().MTU)
 	spec.MTU = n.expectedMTU(rec, args, prev, spec.BridgeMTU)
 	ip := ipConfig(n.conf, prev)
 	if replaced(rec, ip) {

@@ -61,7 +61,7 @@ func (n *node) del(ctx context.Context, key attachment.Key) error {
 // unrecorded is what the record would say if ADD had come no further than the
 // veth: the host end's name is the key's.
 func (n *node) unrecorded(key attachment.Key) attachment.Record {
-	return attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), IPAM: n.conf.IPAM, Guard: !n.conf.Guard.Off}
+	return attachment.Record{Key: key, HostEnd: attachment.HostEnd(key, !n.conf.Guard.Off), IPAM: n.conf.IPAM, Guard: !n.conf.Guard.Off}
 }
 
 // lockForDel goes on where a full or read-only disk has no room for a lock:

@@ -118,7 +118,8 @@ func (a *add) gateway(ctx context.Context) error {
 	defer unlock()
 	for _, ipc := range a.ipam.IPs {
 		addr := &net.IPNet{IP: ipc.Gateway, Mask: ipc.Address.Mask}
-		if err := segment.Gateway(ctx, a.links, a.segment, addr, a.conf.ForceAddress); err != nil {
+		a.gatewayLink, err = segment.Gateway(ctx, a.links, a.segment, addr, a.conf.ForceAddress)
+		if err != nil {
 			return err
 		}
 	}

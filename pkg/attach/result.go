@@ -25,6 +25,9 @@ func (a *add) result() (*current.Result, error) {
 			{Name: a.args.IfName, Mac: a.mac.String(), Mtu: a.mtu, Sandbox: a.args.Netns}, // CNI 1.1 and up
 		},
 	}
+	if err := a.addGateway(result); err != nil {
+		return nil, err
+	}
 	if a.ipam != nil {
 		result.IPs, result.Routes, result.DNS = a.ipam.IPs, a.ipam.Routes, a.ipam.DNS
 		for _, ipc := range result.IPs {
@@ -35,6 +38,21 @@ func (a *add) result() (*current.Result, error) {
 		result.DNS = dns
 	}
 	return result, nil
+}
+
+// addGateway appends the VLAN device that bears the gateway, as the reference
+// does.
+func (a *add) addGateway(result *current.Result) error {
+	if a.gatewayLink == "" || a.gatewayLink == a.segment.Bridge {
+		return nil
+	}
+	link, err := a.links.Link(a.gatewayLink)
+	if err != nil {
+		return err
+	}
+	attrs := link.Attrs()
+	result.Interfaces = append(result.Interfaces, &current.Interface{Name: attrs.Name, Mac: attrs.HardwareAddr.String()})
+	return nil
 }
 
 // firstHost returns the first address of the network, which is what the

@@ -3,12 +3,10 @@ package attach
 import (
 	"context"
 	"errors"
-	"fmt"
-	"slices"
 
+	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/identity"
 	"github.com/podlan/podlan/pkg/netconf"
-	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/segment"
 )
 
@@ -17,7 +15,10 @@ import (
 // done under the segment's locks, so that nobody lets it go in between.
 func (a *add) makeSureOfSegment(ctx context.Context) error {
 	spec := segmentSpec(a.conf)
-	place, unlock, err := a.lockSegment(ctx, spec)
+	place, unlock, err := a.store.LockPlace(ctx, a.links, spec)
+	if errors.Is(err, attachment.ErrNotLocked) {
+		return notLocked(ctx, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -37,52 +38,6 @@ func (a *add) makeSureOfSegment(ctx context.Context) error {
 
 func segmentSpec(conf *netconf.Bridge) segment.Spec {
 	return segment.Spec{Bridge: conf.Bridge, Uplink: conf.Uplink, MTU: conf.MTU, Promisc: conf.Promisc, VLANs: conf.VLANs}
-}
-
-// lockSegment finds out where the segment is and locks it there. While it waited
-// for the locks, others may have made or removed what that was decided by.
-func (a *add) lockSegment(ctx context.Context, spec segment.Spec) (place segment.Place, unlock func(), err error) {
-	all := func() {}
-	if spec.VLAN != 0 || len(spec.Trunk) > 0 {
-		if all, err = a.store.LockVLANs(ctx); err != nil {
-			return place, nil, notLocked(ctx, err)
-		}
-	}
-	const tries = 10 // against others that are at work on the same bridge
-	for range tries {
-		var one func()
-		place, one, err = a.tryLock(ctx, spec)
-		if err == nil {
-			return place, func() { one(); all() }, nil
-		}
-		if !errors.Is(err, rtnl.ErrNotFound) {
-			break
-		}
-	}
-	all()
-	return place, nil, err
-}
-
-// tryLock fails with rtnl.ErrNotFound where something has gone, or come,
-// meanwhile.
-func (a *add) tryLock(ctx context.Context, spec segment.Spec) (segment.Place, func(), error) {
-	place, err := segment.Resolve(ctx, a.links, spec)
-	if err != nil {
-		return place, nil, err
-	}
-	unlock, err := a.store.LockSegment(ctx, place.Locks())
-	if err != nil {
-		return place, nil, notLocked(ctx, err)
-	}
-	now, err := segment.Resolve(ctx, a.links, spec)
-	if err == nil && !slices.Equal(now.Locks(), place.Locks()) {
-		err = fmt.Errorf("bridge %s changes all the time: %w", spec.Bridge, rtnl.ErrNotFound)
-	}
-	if err != nil {
-		unlock()
-		return place, nil, err
-	}
-	return now, unlock, nil
 }
 
 // intend puts on record what is about to be made.

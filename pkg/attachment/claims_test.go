@@ -49,8 +49,10 @@ func TestWhoComesLaterClaimsWhatWasGrantedForItsVLANsToo(t *testing.T) {
 			[]attachment.Record{granted(inVLAN("c0", "lan1", 20), of20)}, inVLAN("c1", "lan0", 20), segment.Grant{}, segment.Grant{},
 		},
 		"a trunk over it, for the uplink alone": {
-			[]attachment.Record{granted(inVLAN("c0", "lan0", 20), of20)}, inVLAN("c1", "lan0", 0, r(19, 22)),
-			segment.Grant{Uplink: []netconf.VLANRange{r(21)}}, segment.Grant{Uplink: []netconf.VLANRange{r(20, 21)}},
+			[]attachment.Record{granted(inVLAN("c0", "lan0", 20), of20)},
+			inVLAN("c1", "lan0", 0, r(19, 22)),
+			segment.Grant{Uplink: []netconf.VLANRange{r(21)}},
+			segment.Grant{Uplink: []netconf.VLANRange{r(20, 21)}},
 		},
 		"itself, begun anew": {
 			[]attachment.Record{granted(inVLAN("c1", "lan0", 20), of20)}, inVLAN("c1", "lan0", 20), segment.Grant{}, segment.Grant{},

@@ -16,14 +16,6 @@ func (t Teardown) RemoveOrphans(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(made) == 0 {
-		return nil
-	}
-	unlock, err := t.Store.LockVLANs(ctx)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	var errs []error
 	for _, piece := range made {
 		if named, err := t.named(piece); err != nil || named {

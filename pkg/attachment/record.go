@@ -10,7 +10,7 @@ import (
 
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/netconf"
-	"github.com/podlan/podlan/pkg/pod"
+	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/segment"
 )
 
@@ -44,7 +44,13 @@ type Key = leaseapi.Key
 
 // HostEnd returns the name of the host end of the attachment's port: 15
 // characters, the kernel's limit.
-func HostEnd(key Key) string { return pod.HostEndPrefix + key.Hash()[:9] }
+func HostEnd(key Key, guarded bool) string {
+	prefix := rtnl.UnguardedPrefix
+	if guarded {
+		prefix = rtnl.GuardedPrefix
+	}
+	return prefix + key.Hash()[:9]
+}
 
 // Record is what the node must know of an attachment to restore it or to take
 // it down. The plugin writes it, podland reads it.
@@ -130,5 +136,3 @@ func (r Record) PVID() uint16 {
 	}
 	return r.VLAN
 }
-
-func (r Record) hasVLAN() bool { return r.Filtering || r.Parent != "" }

@@ -31,8 +31,7 @@ func OpenStore(stateDir string) (*Store, error) {
 }
 
 // LockDir is where the node's locks lie: one per attachment that has a record,
-// one per bridge and what else a segment is made of, one for VLANs, one for the
-// guard.
+// one per bridge and what else a segment is made of, one for the guard.
 func LockDir(stateDir string) string { return filepath.Join(stateDir, "locks") }
 
 // Put stores the record.
@@ -132,17 +131,6 @@ func (s *Store) LockSegment(ctx context.Context, names []string) (unlock func(),
 		held = append(held, lock)
 	}
 	return unlock, nil
-}
-
-// LockVLANs takes the node's lock for making and letting go of VLANs, before
-// LockSegment: whoever decides where a VLAN's segment is, by what stands of it,
-// sees no half of one.
-func (s *Store) LockVLANs(ctx context.Context) (unlock func(), err error) {
-	lock, err := statefile.Acquire(ctx, s.locks, "vlans")
-	if err != nil {
-		return nil, err
-	}
-	return lock.Release, nil
 }
 
 // others returns the records of a bridge's attachments, but the key's: those that

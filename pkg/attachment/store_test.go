@@ -144,7 +144,7 @@ func TestHostEndsAreKernelNamesAndDiffer(t *testing.T) {
 		{Network: "lan2", ContainerID: "c1", IfName: "eth0"},
 		{Network: "lanc", ContainerID: "1", IfName: "eth0"}, // the same letters, cut elsewhere
 	} {
-		name := attachment.HostEnd(key)
+		name := attachment.HostEnd(key, true)
 		if len(name) != 15 || !strings.HasPrefix(name, "vethpl") {
 			t.Errorf("%s: host end %q", key, name)
 		}

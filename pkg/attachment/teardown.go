@@ -65,7 +65,7 @@ func (t Teardown) forget(ctx context.Context, rec Record, failed error) error {
 		return errors.Join(failed, err)
 	}
 	if ours {
-		unlock, err := t.lock(ctx, rec)
+		unlock, err := t.Store.LockSegment(ctx, rec.Place().Locks())
 		if err != nil {
 			return errors.Join(failed, err)
 		}
@@ -78,29 +78,13 @@ func (t Teardown) forget(ctx context.Context, rec Record, failed error) error {
 	return t.Store.Delete(rec.Key)
 }
 
-func (t Teardown) lock(ctx context.Context, rec Record) (unlock func(), err error) {
-	if !rec.hasVLAN() {
-		return t.Store.LockSegment(ctx, rec.Place().Locks())
-	}
-	all, err := t.Store.LockVLANs(ctx)
-	if err != nil {
-		return nil, err
-	}
-	one, err := t.Store.LockSegment(ctx, rec.Place().Locks())
-	if err != nil {
-		all()
-		return nil, err
-	}
-	return func() { one(); all() }, nil
-}
-
 // hasPart tells whether anything of the record's segment may be Podlan's: all is
 // somebody else's where the bridge is, and no VLAN was asked for.
 func (t Teardown) hasPart(rec Record) (bool, error) {
 	if rec.Bridge == "" {
 		return false, nil
 	}
-	if rec.hasVLAN() {
+	if rec.Filtering || rec.Parent != "" {
 		return true, nil
 	}
 	link, err := t.Links.Link(rec.Bridge)

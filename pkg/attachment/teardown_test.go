@@ -50,7 +50,7 @@ func (n node) attach(t *testing.T, id, bridge string) attachment.Record {
 	must(t, err)
 	rec := attachment.Record{
 		Key: key, State: attachment.Ready, Netns: there.Path, NetnsInode: inode, Bridge: bridge,
-		HostEnd: attachment.HostEnd(key), MAC: mac.String(), Guard: true, IPAM: "static",
+		HostEnd: attachment.HostEnd(key, true), MAC: mac.String(), Guard: true, IPAM: "static",
 		Addrs: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, id[len(id)-1]}), 24)},
 	}
 	must(t, n.Store.Put(rec))
@@ -99,8 +99,8 @@ func TestWhatOthersRemovedIsNoErrorToTakeDown(t *testing.T) {
 func TestARecordOfNothingButTheKeyIsTakenDown(t *testing.T) {
 	n := newNode(t)
 	key := attachment.Key{Network: "lan", ContainerID: "c1", IfName: "eth0"}
-	must(t, n.Remove(t.Context(), attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), Guard: true, IPAM: "static"}))
-	must(t, n.CloseUp(attachment.Record{Key: key, HostEnd: attachment.HostEnd(key)}))
+	must(t, n.Remove(t.Context(), attachment.Record{Key: key, HostEnd: attachment.HostEnd(key, true), Guard: true, IPAM: "static"}))
+	must(t, n.CloseUp(attachment.Record{Key: key, HostEnd: attachment.HostEnd(key, true)}))
 }
 
 func TestTheBridgeGoesWithItsLastAttachment(t *testing.T) {
@@ -134,7 +134,7 @@ func TestTheBridgeGoesWhenItsLastAttachmentsEndAtOnce(t *testing.T) {
 		begin := make(chan struct{})
 		for _, id := range []string{"c1", "c2", "c3", "c4"} {
 			key := attachment.Key{Network: "lan", ContainerID: id, IfName: "eth0"}
-			rec := attachment.Record{Key: key, HostEnd: attachment.HostEnd(key), Bridge: "pods0"}
+			rec := attachment.Record{Key: key, HostEnd: attachment.HostEnd(key, true), Bridge: "pods0"}
 			must(t, n.Store.Put(rec))
 			all.Go(func() {
 				<-begin

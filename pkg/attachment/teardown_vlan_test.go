@@ -37,16 +37,7 @@ func newFilteringNode(t *testing.T) node {
 // begin does what an ADD does of the segment.
 func (n node) begin(t *testing.T, id string, spec segment.Spec) (attachment.Record, error) {
 	t.Helper()
-	all, err := n.Store.LockVLANs(t.Context())
-	if err != nil {
-		return attachment.Record{}, err
-	}
-	defer all()
-	place, err := segment.Resolve(t.Context(), n.Links, spec)
-	if err != nil {
-		return attachment.Record{}, err
-	}
-	unlock, err := n.Store.LockSegment(t.Context(), place.Locks())
+	place, unlock, err := n.Store.LockPlace(t.Context(), n.Links, spec)
 	if err != nil {
 		return attachment.Record{}, err
 	}
@@ -56,7 +47,7 @@ func (n node) begin(t *testing.T, id string, spec segment.Spec) (attachment.Reco
 		return attachment.Record{}, err
 	}
 	key := attachment.Key{Network: "lan", ContainerID: id, IfName: "eth0"}
-	rec, err := attachment.Record{Key: key, State: attachment.Intent, HostEnd: attachment.HostEnd(key)}.At(place).Stamped(time.Minute)
+	rec, err := attachment.Record{Key: key, State: attachment.Intent, HostEnd: attachment.HostEnd(key, true)}.At(place).Stamped(time.Minute)
 	if err != nil {
 		return rec, err
 	}
@@ -154,7 +145,7 @@ func TestSegmentsMadeAndLetGoAtOnceLeaveNothing(t *testing.T) {
 			n.Cable(t, "nic1", rtnltest.New(t), "port1")
 			before := n.state(t)
 			var all sync.WaitGroup
-			for i := range 10 {
+			for i := range 16 {
 				all.Go(func() {
 					for round := range 2 {
 						rec, err := n.begin(t, fmt.Sprintf("c%d-%d", i, round), spec(uint16(20+10*(i%4))))

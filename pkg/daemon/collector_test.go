@@ -17,8 +17,13 @@ func TestMetricsTellWhatIsAndWhatHasHappened(t *testing.T) {
 		return leaseapi.Status{
 			Leases: map[leaseapi.State]int{leaseapi.StateBound: 3, leaseapi.StateLost: 1},
 			Segments: []leaseapi.Segment{
-				{Uplink: "eth1", Carrier: true}, {Uplink: "eth1", Bridge: "lan0"}, {Uplink: "eth2"}, {Bridge: "lan7"},
-				{Uplink: "eth1", VLAN: 10, Leases: 2}, {Uplink: "eth1", VLAN: 20, Leases: 1}, {Uplink: "eth1", VLAN: 20, Leases: 3},
+				{Uplink: "eth1", Carrier: true},
+				{Uplink: "eth1", Bridge: "lan0"},
+				{Uplink: "eth2"},
+				{Bridge: "lan7"},
+				{Uplink: "eth1", VLAN: 10, Leases: 2},
+				{Uplink: "eth1", VLAN: 20, Leases: 1},
+				{Uplink: "eth1", VLAN: 20, Leases: 3},
 			},
 		}
 	}))

@@ -54,10 +54,10 @@ func (wires) ARP(link string, vid uint16) (lease.ARPConn, error) {
 
 func (wires) State(name string) (present, carrier bool) { return wire.LinkState(name) }
 
-func (wires) NIC(name string) (nic string, known bool) {
+func (wires) NIC(name string) (nic string, vid uint16, known bool) {
 	h, err := rtnl.Here()
 	if err != nil {
-		return "", false
+		return "", 0, false
 	}
 	defer h.Close()
 	return nicOf(h, name)

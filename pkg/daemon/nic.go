@@ -8,22 +8,32 @@ import (
 )
 
 // nicOf follows VLAN interfaces to what they stand on, and a bridge to its only
-// way to the LAN, as far as that leads in this namespace. Not known: there is no
-// such link.
-func nicOf(h *rtnl.Handle, name string) (nic string, known bool) {
+// way to the LAN, as far as that leads in this namespace. There the frames bear
+// that 802.1Q tag; 0: none, or others too. Not known: there is no such link.
+func nicOf(h *rtnl.Handle, name string) (nic string, vid uint16, known bool) {
 	link, err := h.Link(name)
 	if err != nil {
-		return "", false
+		return "", 0, false
 	}
+	tags := 0
 	const deepest = 8 // QinQ on a bridge on a VLAN interface is 4
 	for range deepest {
 		below := beneath(h, link)
 		if below == nil {
 			break
 		}
+		if v, ok := link.(*netlink.Vlan); ok {
+			tags++
+			if vid = uint16(v.VlanId); v.VlanProtocol != netlink.VLAN_PROTOCOL_8021Q {
+				tags++
+			}
+		}
 		link = below
 	}
-	return link.Attrs().Name, true
+	if tags != 1 {
+		vid = 0
+	}
+	return link.Attrs().Name, vid, true
 }
 
 // beneath is nil where there is nothing, or no telling.

@@ -9,12 +9,18 @@ import (
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
-// wantNIC checks by which NIC a link's frames leave; "" is no link.
-func wantNIC(t *testing.T, n *rtnltest.Netns, want map[string]string) {
+// way is a NIC, and the tag there; no NIC: no link.
+type way struct {
+	nic string
+	vid uint16
+}
+
+// wantNIC checks by which NIC a link's frames leave.
+func wantNIC(t *testing.T, n *rtnltest.Netns, want map[string]way) {
 	t.Helper()
-	for name, nic := range want {
-		if got, known := nicOf(n.Handle, name); got != nic || known != (nic != "") {
-			t.Errorf("%s: %q, known %t; wanted %q", name, got, known, nic)
+	for name, w := range want {
+		if nic, vid, known := nicOf(n.Handle, name); nic != w.nic || vid != w.vid || known != (w.nic != "") {
+			t.Errorf("%s: %q, VLAN %d, known %t; wanted %+v", name, nic, vid, known, w)
 		}
 	}
 }
@@ -24,7 +30,7 @@ func TestABridgesFramesLeaveByItsUplink(t *testing.T) {
 	eth1 := node.Cable(t, "eth1", rtnltest.New(t), "lan0")
 	must(t, node.SetMaster(eth1, node.Bridge(t, "br0")))
 	node.Bridge(t, "br1")
-	wantNIC(t, node, map[string]string{"eth1": "eth1", "br0": "eth1", "br1": "br1", "eth2": "", "": ""})
+	wantNIC(t, node, map[string]way{"eth1": {nic: "eth1"}, "br0": {nic: "eth1"}, "br1": {nic: "br1"}, "eth2": {}, "": {}})
 }
 
 func TestAVLANInterfacesFramesLeaveByItsNIC(t *testing.T) {
@@ -43,8 +49,9 @@ func TestAVLANInterfacesFramesLeaveByItsNIC(t *testing.T) {
 	br := node.Bridge(t, "br0-10")
 	must(t, node.SetMaster(ten, br))
 	over("br0-10.5", br, 5, netlink.VlanProtocol(unix.ETH_P_8021Q))
-	wantNIC(t, node, map[string]string{
-		"eth1.10": "eth1", "br0-10": "eth1", "eth1.100": "eth1", "eth1.100.20": "eth1", "br0-10.5": "eth1",
+	wantNIC(t, node, map[string]way{
+		"eth1.10": {"eth1", 10}, "br0-10": {"eth1", 10},
+		"eth1.100": {"eth1", 0}, "eth1.100.20": {"eth1", 0}, "br0-10.5": {"eth1", 0}, // not by one 802.1Q tag
 	})
 }
 
@@ -56,5 +63,5 @@ func TestAVLANInterfaceFromElsewhereIsItsOwnNIC(t *testing.T) {
 	dev := &netlink.Vlan{LinkAttrs: netlink.NewLinkAttrs(), VlanId: 10}
 	dev.Name, dev.ParentIndex, dev.Namespace = "eth0", eth1, netlink.NsFd(node.Fd())
 	must(t, host.Add(dev))
-	wantNIC(t, node, map[string]string{"eth0": "eth0"})
+	wantNIC(t, node, map[string]way{"eth0": {nic: "eth0"}})
 }

@@ -60,7 +60,7 @@ func (r *reconciled) intent(t *testing.T, deadline time.Duration) attachment.Rec
 	must(t, err)
 	rec := attachment.Record{
 		Key: oneKey(), State: attachment.Intent, BootID: bootID, Deadline: deadline,
-		Netns: there.Path, NetnsInode: inode, HostEnd: attachment.HostEnd(oneKey()), MAC: "02:00:00:00:00:01", Guard: true,
+		Netns: there.Path, NetnsInode: inode, HostEnd: attachment.HostEnd(oneKey(), true), MAC: "02:00:00:00:00:01", Guard: true,
 	}
 	must(t, r.store.Put(rec))
 	must(t, pod.Create(t.Context(), r.Handle, pod.Spec{

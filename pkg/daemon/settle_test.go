@@ -26,7 +26,7 @@ func (r *reconciled) attached(t *testing.T) (attachment.Record, *rtnltest.Netns)
 	address := netip.MustParsePrefix("192.0.2.7/24")
 	rec := attachment.Record{
 		Key: oneKey(), State: attachment.Ready, BootID: bootID, Netns: there.Path, NetnsInode: inode, Bridge: "lan0",
-		HostEnd: attachment.HostEnd(oneKey()), MAC: "02:00:00:00:00:01", Guard: true, IPAM: "podlan-dhcp", Addrs: []netip.Prefix{address},
+		HostEnd: attachment.HostEnd(oneKey(), true), MAC: "02:00:00:00:00:01", Guard: true, IPAM: "podlan-dhcp", Addrs: []netip.Prefix{address},
 		Lease: &leaseapi.Request{MAC: "02:00:00:00:00:01", ClientID: []byte{1, 2}},
 	}
 	bridge := r.Bridge(t, "lan0")

@@ -1,6 +1,6 @@
 // Package guard ties a port to its MAC and its addresses: one nftables table of
 // the family bridge, "podlan", whose cost does not depend on the number of
-// ports. Ports whose name begins with rtnl.HostEndPrefix are closed unless they
+// ports. Ports whose name begins with rtnl.GuardedPrefix are closed unless they
 // have elements in its sets. It touches that table only.
 package guard
 

@@ -13,7 +13,7 @@ import (
 
 // Port is what a port may send.
 type Port struct {
-	// Name is the host end's: it begins with rtnl.HostEndPrefix.
+	// Name is the host end's: it begins with rtnl.GuardedPrefix.
 	Name string
 	MAC  net.HardwareAddr
 	// Addrs are the port's addresses of both families. The IPv6 link-local
@@ -84,8 +84,8 @@ func (r Rates) multicast() limit { return limitOf(r.Multicast, defaultMulticastR
 const maxRate = 1_000_000
 
 func (p Port) check() error {
-	if !strings.HasPrefix(p.Name, rtnl.HostEndPrefix) || len(p.Name) >= nameSize {
-		return fmt.Errorf("guard: port %q: the name has to begin with %s and have at most %d bytes", p.Name, rtnl.HostEndPrefix, nameSize-1)
+	if !strings.HasPrefix(p.Name, rtnl.GuardedPrefix) || len(p.Name) >= nameSize {
+		return fmt.Errorf("guard: port %q: the name has to begin with %s and have at most %d bytes", p.Name, rtnl.GuardedPrefix, nameSize-1)
 	}
 	for _, mac := range append([]net.HardwareAddr{p.MAC}, p.ExtraMACs...) {
 		if len(mac) != 6 || mac[0]&1 != 0 {

@@ -41,11 +41,11 @@ func TestWhatIsAboveThePortsRateIsDropped(t *testing.T) {
 			l.add(t)
 			const sent = 20
 			passed := l.passingOf(t, sent, test.frame)
-			if passed < test.passes {
-				t.Errorf("%d of %d passed, want the first %d", passed, sent, test.passes)
-			}
 			drops, err := l.guard.DropsByPort(t.Context())
 			must(t, err)
+			if passed < test.passes {
+				t.Errorf("%d of %d passed, want the first %d; dropped: %v", passed, sent, test.passes, drops[l.port.Name])
+			}
 			// The burst and the clock decide, so what did not pass was counted.
 			if got := drops[l.port.Name][test.kind]; int(got) != sent-passed {
 				t.Errorf("%d passed, %s is %d", passed, test.kind, got)

@@ -116,7 +116,7 @@ func fromPod() rules {
 	const in = expr.MetaKeyIIFNAME
 	etherType := ether(12, 2)
 	return rules{
-		rule(isNoPod(in, rtnl.HostEndPrefix), accept()),
+		rule(isNoPod(in, rtnl.GuardedPrefix), accept()),
 		rule(isIPv4(), isSender4(), jump(chainSender4)),
 		rule(isIPv4(), macAndType().in(setAnySender4), jump(chainSender4)),
 		rule(ether(6, 6).notIn(setMAC), call(chainForeignMAC)),

@@ -175,7 +175,7 @@ func dhcp() rules {
 // to compare it costs everything else that a bridge hands on the least.
 func towardsPod() rules {
 	return rules{rule(transport(2, 2).is(0, 68), carries(unix.IPPROTO_UDP), isIPv4(),
-		isPod(expr.MetaKeyOIFNAME, rtnl.HostEndPrefix), jump(chainToPod))}
+		isPod(expr.MetaKeyOIFNAME, rtnl.GuardedPrefix), jump(chainToPod))}
 }
 
 func dhcpToPod() rules {

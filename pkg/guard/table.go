@@ -50,8 +50,10 @@ func chains() []chain {
 		chain{name: chainToPod, rules: dhcpToPod()},
 		// Before br_netfilter (0) and everything else that is usual (-300).
 		chain{name: chainFrom, hook: nftables.ChainHookPrerouting, priority: -450, rules: fromPod()},
-		chain{name: chainForward, hook: nftables.ChainHookForward, rules: towardsPod()},
-		chain{name: chainOutput, hook: nftables.ChainHookOutput, rules: towardsPod()},
+		// Also before br_netfilter's (-1): it hands frames on to the chains behind 0
+		// alone (seen on Linux 6.1).
+		chain{name: chainForward, hook: nftables.ChainHookForward, priority: -200, rules: towardsPod()},
+		chain{name: chainOutput, hook: nftables.ChainHookOutput, priority: -200, rules: towardsPod()},
 	)
 }
 

@@ -83,7 +83,9 @@ func (k *Keeper) leaveBehind(e *entry, key leaseapi.Key, req leaseapi.Request, w
 		switch {
 		case err == nil:
 		case missing(err) && e.key != key:
-			delete(k.clients, e.who)
+			if k.clients[e.who] == e { // else another ADD has been here
+				delete(k.clients, e.who)
+			}
 		default:
 			w.done <- outcome{err: &leaseapi.Error{
 				Code: leaseapi.CodeTryAgainLater, Msg: fmt.Sprintf("the Pod had a lease on %s before, which cannot be given back: %v", e.domain(), err),

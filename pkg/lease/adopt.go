@@ -22,6 +22,9 @@ func (k *Keeper) adopt(s stored, now time.Duration) {
 		k.erase(s.Key, nil) // a kill came between taking over and forgetting
 		return
 	}
+	if !e.segment.plugged && s.Below.VID != 0 {
+		e.segment.below = s.Below
+	}
 	l := s.Lease
 	rebooted := s.BootID != k.cfg.BootID
 	if rebooted {

@@ -17,17 +17,26 @@ type cable struct {
 	segments     []*segment
 }
 
+// below is where a VLAN interface's frames go: by that tag on that NIC. What has
+// to be said when the interface is gone, goes the same way.
+type below struct {
+	NIC string `json:"nic"`
+	VID uint16 `json:"vid"`
+}
+
 // plug has the segment count for its NIC. That is asked for until it is known: a
 // VLAN interface of before a reboot may be yet to be made.
 func (k *Keeper) plug(s *segment) {
 	if s.plugged {
 		return
 	}
-	nic, known := k.cfg.Wire.NIC(s.name())
-	if !known {
-		nic = s.name()
+	nic := s.name()
+	s.plugged = nic == "" // of Pods on no bridge
+	if !s.plugged {
+		if found, vid, known := k.cfg.Wire.NIC(nic); known {
+			nic, s.plugged, s.below = found, true, below{NIC: found, VID: vid}
+		}
 	}
-	s.plugged = known
 	c, now := k.cables[nic], k.cfg.Now()
 	if c == nil {
 		c = &cable{packets: newPacer(now), arp: newPacer(now), releases: newBucket(releaseRate, releaseBurst, now)}

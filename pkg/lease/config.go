@@ -28,9 +28,9 @@ type Wire interface {
 	// State tells whether the link exists and has carrier.
 	State(name string) (present, carrier bool)
 	// NIC names the link whose cable the link's frames take: it itself, what its
-	// VLAN interface stands on, the bridge's uplink. Not known: there is no such
-	// link, so far.
-	NIC(link string) (name string, known bool)
+	// VLAN interface stands on, the bridge's uplink. They bear that tag there; 0:
+	// none, or several. Not known: there is no such link, so far.
+	NIC(link string) (name string, vid uint16, known bool)
 }
 
 // Conn is an open way. Receive blocks until there is a message, or Close, after

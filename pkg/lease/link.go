@@ -49,7 +49,7 @@ func (k *Keeper) open(e *entry) error {
 	}
 	s := e.segment
 	if s.conn == nil {
-		conn, err := k.cfg.Wire.Uplink(s.uplink, s.tag)
+		conn, err := k.openUplink(e)
 		if err != nil {
 			return err
 		}
@@ -59,6 +59,21 @@ func (k *Keeper) open(e *entry) error {
 	s.conn.refs++
 	e.conn = s.conn
 	return nil
+}
+
+// openUplink opens the segment's uplink, or for what is given back the NIC below
+// it: a VLAN interface goes with its last Pod.
+func (k *Keeper) openUplink(e *entry) (Conn, error) {
+	s := e.segment
+	conn, err := k.cfg.Wire.Uplink(s.uplink, s.tag)
+	if e.stage != releasing || s.below.VID == 0 || !missing(err) {
+		return conn, err
+	}
+	conn, errBelow := k.cfg.Wire.Uplink(s.below.NIC, s.below.VID)
+	if errBelow != nil {
+		return nil, errors.Join(err, errBelow)
+	}
+	return conn, nil
 }
 
 // listenOn hands what the socket hears to Run.

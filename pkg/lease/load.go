@@ -119,8 +119,8 @@ func decodeStored(data []byte) (stored, error) {
 		return s, fmt.Errorf("address %s of server %s", l.Address, l.Server)
 	case s.Request.Transport != leaseapi.FromUplink && s.Request.Transport != leaseapi.FromPod:
 		return s, fmt.Errorf("transport %q", s.Request.Transport)
-	case s.Request.VLAN > maxVLAN:
-		return s, fmt.Errorf("VLAN %d", s.Request.VLAN)
+	case s.Request.VLAN > maxVLAN || s.Below.VID > maxVLAN:
+		return s, fmt.Errorf("VLAN %d, %d below", s.Request.VLAN, s.Below.VID)
 	case s.Request.BudgetMS < 0 || s.Request.BudgetMS > century.Milliseconds():
 		return s, fmt.Errorf("budget of %d ms", s.Request.BudgetMS)
 	}

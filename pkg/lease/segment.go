@@ -47,6 +47,7 @@ type segment struct {
 	queues         [lanes][]place
 	cable          *cable
 	plugged        bool          // its NIC is known
+	below          below         // from this boot or a former podland's file
 	conn           *link         // the uplink's, open while anything is in flight
 	closeAt        time.Duration // when an idle conn is closed
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,7 @@ type lan struct {
 	noUplink bool
 	vlans    map[uint16]*lan // each with a server of its own
 	nics     map[string]string
+	gone     string          // an uplink that was removed
 	inFlight map[string]bool // clients whose DISCOVER or REQUEST has no answer yet
 	most     int             // the most that there ever were
 
@@ -119,7 +121,7 @@ func (l *lan) vlan(vid uint16) *lan {
 func (l *lan) Uplink(name string, vid uint16) (lease.Conn, error) {
 	l = l.vlan(vid)
 	l.mu.Lock()
-	gone := l.noUplink
+	gone := l.noUplink || l.gone == name
 	l.mu.Unlock()
 	if gone {
 		return nil, wire.ErrNoLink
@@ -144,13 +146,17 @@ func (l *lan) Port(bridge string, vid uint16, _ wire.MAC) (lease.Conn, error) {
 }
 
 // NIC is the link itself unless nics says otherwise; "" is one that is not there.
-func (l *lan) NIC(link string) (name string, known bool) {
+// The tag is what stands behind the link's last dot.
+func (l *lan) NIC(link string) (name string, vid uint16, known bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if nic, ok := l.nics[link]; ok {
-		return nic, nic != ""
+	nic, ok := l.nics[link]
+	if !ok {
+		return link, 0, true
 	}
-	return link, true
+	_, tag, _ := strings.Cut(link, ".")
+	n, _ := strconv.Atoi(tag)
+	return nic, uint16(n), nic != ""
 }
 
 func (l *lan) State(string) (present, carrier bool) {
@@ -203,7 +209,7 @@ func (d *door) Send(dg wire.Datagram) error {
 	case l.sendErr != nil:
 		l.failed++
 		return l.sendErr
-	case d.dead || l.noUplink && strings.HasPrefix(d.name, "uplink"):
+	case d.dead || l.gone != "" && d.name == "uplink "+l.gone || l.noUplink && strings.HasPrefix(d.name, "uplink"):
 		return wire.ErrNoLink
 	}
 	if !l.conns[d] {

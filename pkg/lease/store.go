@@ -35,6 +35,9 @@ type stored struct {
 	// Owned is the same on the boot's clock, which nobody sets.
 	Owned time.Duration `json:"ownedNS,omitempty"`
 
+	// Below is where the VLAN interface's frames go, if the uplink is one.
+	Below below `json:"below,omitzero"`
+
 	noted bool // it is of the journal, and no file's
 }
 
@@ -85,10 +88,14 @@ func (k *Keeper) file(e *entry, l dhcp4.Lease) stored {
 
 // record is what there is to be stored of the entry, with that lease.
 func (k *Keeper) record(e *entry, l dhcp4.Lease) stored {
-	return stored{
+	s := stored{
 		Version: formatVersion, Key: e.key, Request: e.req, Lease: l, BootID: k.cfg.BootID,
 		AcquiredAt: k.cfg.Wall().Add(l.Acquired - k.cfg.Now()), OwnedAt: k.cfg.Wall(), Owned: k.cfg.Now(),
 	}
+	if e.segment.below.VID != 0 {
+		s.Below = e.segment.below
+	}
+	return s
 }
 
 func put(dir statefile.Dir, s stored, point string) error {

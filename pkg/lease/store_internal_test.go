@@ -142,7 +142,7 @@ func FuzzDecodeStored(f *testing.F) {
 // noWire is one of a machine that is yet to come up.
 type noWire struct{ Wire }
 
-func (noWire) NIC(string) (string, bool) { return "", false }
+func (noWire) NIC(string) (string, uint16, bool) { return "", 0, false }
 
 // live takes the lease up and lets its life go by.
 func live(t *testing.T, s stored, bootID string) {

@@ -19,10 +19,6 @@ import (
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
-// HostEndPrefix begins the name of every host end of ours, and of nothing
-// else: the guard is closed by default for it.
-const HostEndPrefix = rtnl.HostEndPrefix
-
 // Spec is a port to be made.
 type Spec struct {
 	// HostEnd is the host end's name, at most 15 bytes.

@@ -37,7 +37,7 @@ func newSite(t *testing.T) *site {
 	s.lan.Address(t, "nic0", "198.18.0.1/16")
 	s.lan.Address(t, "nic0", "fd00::1/64")
 	s.spec = pod.Spec{
-		HostEnd: pod.HostEndPrefix + "000000001", Netns: s.pod.Path, IfName: "eth0",
+		HostEnd: rtnl.GuardedPrefix + "000000001", Netns: s.pod.Path, IfName: "eth0",
 		MAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, BridgeMTU: 1500,
 	}
 	return s

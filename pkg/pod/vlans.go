@@ -150,14 +150,15 @@ func (v VLANs) difference(h *rtnl.Handle, index, bridge int) (string, error) {
 	if is, ought := have.pvid(), want.pvid(); is != ought {
 		return fmt.Sprintf("its PVID is %s, not %s", is, ought), nil
 	}
-	for _, vid := range want.without(have).vids() {
+	if missed := want.without(have).vids(); len(missed) > 0 {
+		vid := missed[0]
 		if is, in := have[vid]; in {
 			return fmt.Sprintf("VLAN %d is %s, not %s", vid, tagging(is), tagging(want[vid])), nil
 		}
 		return fmt.Sprintf("it is not in VLAN %d", vid), nil
 	}
-	for _, vid := range have.without(want).vids() {
-		return fmt.Sprintf("it is in VLAN %d", vid), nil
+	if surplus := have.without(want).vids(); len(surplus) > 0 {
+		return fmt.Sprintf("it is in VLAN %d", surplus[0]), nil
 	}
 	return "", nil
 }

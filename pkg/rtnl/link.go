@@ -11,8 +11,16 @@ import (
 )
 
 // HostEndPrefix begins the name of every Pod's host end of ours, and of nothing
-// else. It stands here for those who must tell them from other ports.
-const HostEndPrefix = "vethpl"
+// else: Docker and the reference go on in hexadecimal after "veth". It stands
+// here for those who must tell them from other ports.
+const HostEndPrefix = "vethp"
+
+// The host ends of guarded ports are closed by their name alone, so those
+// without a guard bear another.
+const (
+	GuardedPrefix   = HostEndPrefix + "l"
+	UnguardedPrefix = HostEndPrefix + "o"
+)
 
 // ErrNotFound says that there is no such link in the handle's namespace.
 var ErrNotFound = errors.New("no such link")

@@ -49,11 +49,10 @@ func (m maker) find(parent netlink.Link, d device) (found netlink.Link, left []s
 		return nil, nil, err
 	}
 	for _, link := range all {
-		vlan, ok := link.(*netlink.Vlan)
-		switch {
-		case !ok || !stands(vlan, parent.Attrs().Index, d.proto) || vlan.VlanId != int(d.vid):
-		case reserved(vlan.Name):
-			left = append(left, vlan.Name)
+		switch name := link.Attrs().Name; {
+		case !d.is(link, parent):
+		case reserved(name):
+			left = append(left, name)
 		default:
 			found = link
 		}
@@ -67,17 +66,30 @@ func stands(vlan *netlink.Vlan, parent int, proto netlink.VlanProtocol) bool {
 	return vlan.ParentIndex == parent && vlan.NetNsID < 0 && vlan.VlanProtocol == proto
 }
 
-// unnamed refuses a device whose name another link bears.
-func (m maker) unnamed(d device) error {
+// unnamed refuses a device whose name another link bears. The parent is nil if
+// it is not made yet.
+func (m maker) unnamed(parent netlink.Link, d device) error {
 	link, err := m.Link(d.name)
-	if errors.Is(err, rtnl.ErrNotFound) {
-		return nil
+	if errors.Is(err, rtnl.ErrNotFound) || err == nil && d.is(link, parent) {
+		return nil // or has come since somebody looked for it
 	}
 	if err != nil {
 		return err
 	}
 	return configError("vlan", strconv.Itoa(int(d.vid)), fmt.Sprintf("its sub-interface would be called %s, and another link is (%s)", d.name, describe(link)),
 		"another VLAN or uplink; or that link under another name")
+}
+
+// is tells whether the link is the device.
+func (d device) is(link, parent netlink.Link) bool {
+	vlan, ok := link.(*netlink.Vlan)
+	if !ok || vlan.VlanId != int(d.vid) {
+		return false
+	}
+	if parent == nil {
+		return vlan.VlanProtocol == d.proto && vlan.Alias == Alias(d.name)
+	}
+	return stands(vlan, parent.Attrs().Index, d.proto)
 }
 
 func describe(link netlink.Link) string {
@@ -94,7 +106,7 @@ func (m maker) device(parent netlink.Link, d device) (netlink.Link, error) {
 	if err != nil || found != nil {
 		return found, err
 	}
-	if err := m.unnamed(d); err != nil {
+	if err := m.unnamed(parent, d); err != nil {
 		return nil, err
 	}
 	for _, name := range append(left, d.temp) {

@@ -123,7 +123,9 @@ func TestAGatewayInAVLANStandsOnADeviceOfItsOwn(t *testing.T) {
 			place, seg, grant := occupy(t, n, spec)
 			for range 2 {
 				for _, addr := range []string{"198.18.0.1/16", "fd00::1/64"} {
-					must(t, Gateway(t.Context(), n.Handle, seg, ipNet(t, addr), false))
+					if at := opened(t, n, seg, ipNet(t, addr)); at != "lan0.20" {
+						t.Errorf("%s is on %s", addr, at)
+					}
 				}
 			}
 			all := everything(t, n)
@@ -140,7 +142,8 @@ func TestAGatewayInAVLANStandsOnADeviceOfItsOwn(t *testing.T) {
 				t.Errorf("accept_ra of the gateway is %s", got)
 			}
 			other := ipNet(t, "10.0.0.1/8")
-			refused(t, Gateway(t.Context(), n.Handle, seg, other, false), leaseapi.CodeConfig, "VLAN device lan0.20")
+			_, err := Gateway(t.Context(), n.Handle, seg, other, false)
+			refused(t, err, leaseapi.CodeConfig, "VLAN device lan0.20")
 			must(t, CloseGateway(n.Handle, "lan0", 30))
 			if _, err := n.Link("lan0.20"); err != nil {
 				t.Error(err)

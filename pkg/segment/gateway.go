@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/containernetworking/cni/pkg/types"
 	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/pkg/rtnl"
@@ -15,27 +16,37 @@ import (
 // and has the node forward for its family. On a bridge that filters, in a VLAN
 // that the bridge itself has tagged, the address goes to a VLAN device on it,
 // <bridge>.<vid>, which is made. Another IPv4 address, or an IPv6 one whose
-// prefix overlaps, is an error of code 7, and replaced where force says so. The
-// caller holds the place's locks where the segment filters.
-func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, force bool) error {
-	return newMaker(h).gateway(seg, addr, force)
+// prefix overlaps, is an error of code 7, and replaced where force says so. It
+// returns the name of the link that bears the address. The caller holds the
+// place's locks where the segment filters.
+func Gateway(_ context.Context, h *rtnl.Handle, seg Segment, addr *net.IPNet, force bool) (name string, err error) {
+	name, err = newMaker(h).gateway(seg, addr, force)
+	if _, told := errors.AsType[*types.Error](err); err != nil && !told {
+		err = fmt.Errorf("key \"isGateway\": %w", err)
+	}
+	return name, err
 }
 
-func (m maker) gateway(seg Segment, addr *net.IPNet, force bool) error {
+func (m maker) gateway(seg Segment, addr *net.IPNet, force bool) (string, error) {
 	at, err := m.bearer(seg)
 	if err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
+		return "", err
 	}
+	return at.name, m.bear(seg, at, addr, force)
+}
+
+// bear gives the link the address.
+func (m maker) bear(seg Segment, at bearer, addr *net.IPNet, force bool) error {
 	has, inWay, err := m.compare(at, addr)
 	if err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
+		return err
 	}
 	if len(inWay) > 0 && !force {
 		return configError("isGateway", "true", fmt.Sprintf("%s bears %s, and IPAM's gateway is %s", at, inWay[0].IPNet, addr),
 			"an IPAM whose gateway is that one's address, or \"forceAddress\": true, which replaces it")
 	}
 	if err := m.SetSysctls(at.gatewaySysctls(addr)...); err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
+		return err
 	}
 	for i := range inWay {
 		if err := m.DelAddr(at.index, &inWay[i]); err != nil {
@@ -46,12 +57,9 @@ func (m maker) gateway(seg Segment, addr *net.IPNet, force bool) error {
 		return nil
 	}
 	if err := m.AddAddr(at.index, &netlink.Addr{IPNet: addr}); err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
+		return err
 	}
-	if err := m.pin(seg); err != nil {
-		return fmt.Errorf("key \"isGateway\": %w", err)
-	}
-	return nil
+	return m.pin(seg)
 }
 
 // bearer is the link that bears a gateway's address.

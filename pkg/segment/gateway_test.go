@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 func ipNet(t *testing.T, s string) *net.IPNet {
@@ -13,6 +14,14 @@ func ipNet(t *testing.T, s string) *net.IPNet {
 	ip, n, err := net.ParseCIDR(s)
 	must(t, err)
 	return &net.IPNet{IP: ip, Mask: n.Mask}
+}
+
+// opened gives the segment the gateway, and returns who bears it.
+func opened(t *testing.T, n *rtnltest.Netns, seg Segment, addr *net.IPNet) string {
+	t.Helper()
+	name, err := Gateway(t.Context(), n.Handle, seg, addr, false)
+	must(t, err)
+	return name
 }
 
 func TestGateway(t *testing.T) {
@@ -40,7 +49,7 @@ func TestGateway(t *testing.T) {
 				n.Address(t, "lan0", a)
 			}
 			seg := mustEnsure(t, n, Spec{Bridge: "lan0"})
-			err := Gateway(t.Context(), n.Handle, seg, ipNet(t, test.addr), test.force)
+			_, err := Gateway(t.Context(), n.Handle, seg, ipNet(t, test.addr), test.force)
 			if test.refused {
 				refused(t, err, leaseapi.CodeConfig, "forceAddress")
 			} else if err != nil {
@@ -65,7 +74,7 @@ func TestGateway(t *testing.T) {
 func TestAGatewayForwardsItsFamilyAndGivesAMadeBridgeItsIPv6(t *testing.T) {
 	n := newNode(t)
 	seg := mustEnsure(t, n, Spec{Bridge: "cni0"})
-	must(t, Gateway(t.Context(), n.Handle, seg, ipNet(t, "198.18.0.1/16"), false))
+	opened(t, n, seg, ipNet(t, "198.18.0.1/16"))
 	settings := func() [3]string {
 		return [3]string{
 			n.Sysctl(t, "net/ipv4/ip_forward"), n.Sysctl(t, "net/ipv6/conf/all/forwarding"), n.Sysctl(t, "net/ipv6/conf/cni0/disable_ipv6"),
@@ -74,7 +83,7 @@ func TestAGatewayForwardsItsFamilyAndGivesAMadeBridgeItsIPv6(t *testing.T) {
 	if got := settings(); got != [3]string{"1", "0", "1"} {
 		t.Errorf("after IPv4: ip_forward, IPv6 forwarding, disable_ipv6 = %v", got)
 	}
-	must(t, Gateway(t.Context(), n.Handle, seg, ipNet(t, "fd00::1/64"), false))
+	opened(t, n, seg, ipNet(t, "fd00::1/64"))
 	if got := settings(); got != [3]string{"1", "1", "0"} {
 		t.Errorf("after IPv6: ip_forward, IPv6 forwarding, disable_ipv6 = %v", got)
 	}

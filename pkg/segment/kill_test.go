@@ -65,7 +65,6 @@ func situations() map[string]struct {
 	}
 	return map[string]situation{
 		"a plain bridge":         {nil, Spec{Bridge: "lan0", Uplink: "nic0"}, false},
-		"a sub-interface":        {nil, vlanSpec(20, netconf.ModeSubinterface), false},
 		"two tags, the NIC down": {down, twoTags, false},
 		"a new filtering bridge": {nil, vlanSpec(20, netconf.ModeFiltering), true},
 		"a filtering bridge of others": {
@@ -89,7 +88,7 @@ func (a attachedOnce) add(m maker) error {
 		err = m.give(a.place, a.grant)
 	}
 	if err == nil && a.addr != nil {
-		err = m.gateway(seg, a.addr, false)
+		_, err = m.gateway(seg, a.addr, false)
 	}
 	return err
 }

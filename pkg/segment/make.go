@@ -45,10 +45,15 @@ func (m maker) assemble(temp string, spec Spec, uplink netlink.Link, filtering b
 	if filtering {
 		bridge.VlanFiltering, bridge.VlanDefaultPVID = new(true), new(uint16(defaultPVID))
 	}
-	if err := m.Add(bridge); err != nil {
-		return err
+	err := m.Add(bridge)
+	if err == nil && filtering {
+		err = m.filters(temp)
 	}
-	if err := m.filters(temp, filtering); err != nil {
+	if filtering && errors.Is(err, unix.EOPNOTSUPP) {
+		return configError("vlanMode", string(netconf.ModeFiltering), "this kernel has no VLAN filtering in bridges",
+			string(netconf.ModeSubinterface)+", or a kernel with CONFIG_BRIDGE_VLAN_FILTERING")
+	}
+	if err != nil {
 		return err
 	}
 	return m.finish(temp, spec.Bridge, "bridge", bridgeMTU(spec, uplink), func(index int) error {
@@ -59,20 +64,17 @@ func (m maker) assemble(temp string, spec Spec, uplink netlink.Link, filtering b
 	})
 }
 
-// filters refuses a kernel that makes bridges, but none that filter.
-func (m maker) filters(bridge string, filtering bool) error {
-	if !filtering {
-		return nil
-	}
+// filters is EOPNOTSUPP where the kernel has taken no notice of the wish.
+func (m maker) filters(bridge string) error {
 	link, err := m.Link(bridge)
 	if err != nil {
 		return err
 	}
 	info, err := m.Bridge(link.Attrs().Index)
-	if err != nil || info.VLANFiltering {
-		return err
+	if err == nil && !info.VLANFiltering {
+		err = unix.EOPNOTSUPP
 	}
-	return configError("vlanMode", string(netconf.ModeFiltering), "this kernel has no VLAN filtering in bridges", string(netconf.ModeSubinterface)+", or a kernel with CONFIG_BRIDGE_VLAN_FILTERING")
+	return err
 }
 
 // quiet are the settings that keep the node itself off the segment: no IPv6, no

@@ -35,7 +35,8 @@ type Place struct {
 }
 
 // Resolve decides the mode and the names; it changes nothing. Code 7 for what
-// the configuration must change.
+// the configuration must change; rtnl.ErrNotFound where a link went while it
+// looked, which a second call settles.
 func Resolve(_ context.Context, h *rtnl.Handle, spec Spec) (Place, error) {
 	return newMaker(h).resolve(spec)
 }

@@ -91,23 +91,32 @@ func (m maker) releaseDevice(name string) error {
 	if unused, err := m.unused(vlan); err != nil || !unused {
 		return err
 	}
-	last := name
-	if below, err := nameOf(m.Handle, vlan.ParentIndex); err != nil {
+	last, err := m.lastOf(vlan)
+	if err != nil {
 		return err
-	} else if outer, err := ourVLAN(m.Handle, below); err != nil {
-		return err
-	} else if outer != nil {
-		if unused, err := m.unused(outer, name); err != nil {
-			return err
-		} else if unused {
-			last = below
-		}
 	}
 	if err := m.Delete(last); err != nil {
 		return err
 	}
 	m.step("segment.vlan.released")
 	return nil
+}
+
+// lastOf names what is to be removed with the sub-interface: the device of ours
+// below it if nothing else stands on that, which takes it along, else itself.
+func (m maker) lastOf(vlan *netlink.Vlan) (string, error) {
+	below, err := nameOf(m.Handle, vlan.ParentIndex)
+	if err != nil || below == "" {
+		return vlan.Name, err
+	}
+	outer, err := ourVLAN(m.Handle, below)
+	if err != nil || outer == nil {
+		return vlan.Name, err
+	}
+	if unused, err := m.unused(outer, vlan.Name); err != nil || !unused {
+		return vlan.Name, err
+	}
+	return below, nil
 }
 
 // unused tells whether nobody makes use of a VLAN device: it is no bridge's

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -156,6 +157,26 @@ func TestModesWithoutTheKey(t *testing.T) {
 			if diff := cmp.Diff(test.want, got); err != nil || diff != "" {
 				t.Errorf("%v (-want +got):\n%s", err, diff)
 			}
+		})
+	}
+}
+
+func TestAKernelWithoutVLANsIsNamedInTheRefusal(t *testing.T) {
+	without := errors.Is(rtnltest.ProbeVLAN(), rtnltest.ErrNoVLAN)
+	for mode, says := range map[netconf.VLANMode]string{netconf.ModeSubinterface: "modprobe 8021q", netconf.ModeFiltering: "CONFIG_BRIDGE_VLAN_FILTERING"} {
+		t.Run(string(mode), func(t *testing.T) {
+			n := newNode(t)
+			before := everything(t, n)
+			spec := vlanSpec(20, mode)
+			place, err := Resolve(t.Context(), n.Handle, spec)
+			must(t, err)
+			_, err = Ensure(t.Context(), n.Handle, spec, place)
+			if !without {
+				must(t, err)
+				return
+			}
+			refused(t, err, leaseapi.CodeConfig, says)
+			unchanged(t, before, everything(t, n))
 		})
 	}
 }

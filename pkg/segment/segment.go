@@ -1,7 +1,7 @@
-// Package segment is the node's side of a broadcast domain: the bridge and its
-// uplink, made sure of, and let go. It touches only the bridge and the uplink
-// that it is given; what others made it never alters, except by the keys whose
-// meaning is to do so.
+// Package segment is the node's side of a broadcast domain: the bridge, its
+// uplink and the VLAN, made sure of, and let go. It touches only the bridge and
+// the uplink that it is given; what others made it never alters, except by the
+// keys whose meaning is to do so and by the VLANs of a Grant.
 package segment
 
 import (

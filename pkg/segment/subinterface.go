@@ -48,7 +48,7 @@ func (m maker) resolveDevice(parent netlink.Link, d device) (netlink.Link, error
 			return nil, err
 		}
 	}
-	return nil, m.unnamed(d)
+	return nil, m.unnamed(parent, d)
 }
 
 // parent returns the link that the sub-interface is to stand on. Its addresses

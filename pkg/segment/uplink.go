@@ -68,16 +68,22 @@ func isLAN(link netlink.Link) bool {
 }
 
 // adoptUplink makes sure that the uplink named is a port of the bridge that
-// stands. A bridge of ours that lost its uplink gets it back.
+// stands. A bridge of ours that lost its uplink gets it back. One that is a port
+// and down is as somebody wanted it, but for a sub-interface of ours.
 func (m maker) adoptUplink(bridge int, ours bool, spec Spec) error {
 	if spec.Uplink == "" {
 		return nil
 	}
 	link, isPort, err := m.port(bridge, ours, spec)
-	if err != nil || isPort {
+	switch {
+	case err != nil:
 		return err
+	case !isPort:
+		return m.enslave(link, bridge)
+	case link.Attrs().Alias == Alias(spec.Uplink):
+		return m.raiseUplink(link)
 	}
-	return m.enslave(link, bridge)
+	return nil
 }
 
 // port tells whether the uplink named is a port of the bridge; an error if it is

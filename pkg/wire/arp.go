@@ -16,7 +16,8 @@ import (
 // and this node's own containers are reached, or another parent of Pods. It is
 // safe for concurrent use.
 type ARPConn struct {
-	conn *Conn
+	conn  *Conn
+	place arpPlace
 
 	watching sync.Mutex
 	claims   atomic.Pointer[claimants]
@@ -27,27 +28,28 @@ type ARPConn struct {
 // OpenARP opens the link in the calling thread's namespace. Nothing is heard
 // before Watch. With a VLAN ID, 1 to 4094, packets leave with that 802.1Q tag and
 // only those with exactly it are heard; a bridge that filters has to be in that
-// VLAN itself, and may have it as its own untagged one. ErrNoLink if the link is missing; one that is down is none the
-// worse. It must not be a port of a bridge, which hears no ARP, but the bridge.
-// Nothing is made promiscuous: see Send. This node's macvlans on a parent neither
-// hear it nor are heard there, only the LAN.
+// VLAN itself, and may have it as its own untagged one. ErrNoLink if the link is
+// missing; one that is down is none the worse. From a bridge its other ports are
+// reached, from a port of it only the LAN. Nothing is made promiscuous: see Send.
+// This node's macvlans on a parent neither hear it nor are heard there, only the
+// LAN.
 func OpenARP(link string, vid uint16) (*ARPConn, error) {
 	if err := checkVID(vid); err != nil {
 		return nil, fmt.Errorf("ARP on %s: %w", link, err)
 	}
-	tag, err := tagOn(link, vid)
+	place, err := arpOn(link, vid)
 	if err != nil {
-		return nil, fmt.Errorf("ARP of VLAN %d on %s: %w", vid, link, err)
+		return nil, fmt.Errorf("ARP on %s, VLAN %d: %w", link, vid, err)
 	}
-	file, err := openSocket(link, forARP(tag))
-	if err != nil {
-		return nil, err
-	}
-	conn, err := newConn(file, tag, nothingMore)
+	file, err := openSocket(link, place.silent())
 	if err != nil {
 		return nil, err
 	}
-	c := &ARPConn{conn: conn}
+	conn, err := newConn(file, place.tag, nothingMore)
+	if err != nil {
+		return nil, err
+	}
+	c := &ARPConn{conn: conn, place: place}
 	c.claims.Store(&claimants{})
 	return c, nil
 }
@@ -62,7 +64,7 @@ func (c *ARPConn) Watch(claims []Claim) error {
 	defer c.watching.Unlock()
 	by := sortClaims(claims)
 	c.claims.Store(&by)
-	on := arpOn(c.conn.vid)
+	on := c.place.only()
 	all, filter := slices.Concat(on, anyARP()), slices.Concat(on, by.filter())
 	if len(filter) > unix.BPF_MAXINSNS {
 		return c.attach(all)

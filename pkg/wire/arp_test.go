@@ -135,6 +135,20 @@ func TestAProbeOfAPlainNICIsAnswered(t *testing.T) {
 	}
 }
 
+// A bridge that is not in the VLAN cannot be listened to, but its uplink.
+func TestAProbeOfABridgesPortIsAnsweredByTheLAN(t *testing.T) {
+	l := newLAN(t)
+	l.site.Address(t, "lan0", "192.0.2.77/24")
+	c := openARP(t, l.node, "eth1", Claim{podIP(), podMAC()})
+	l.send(t, tagged(arpFrame(t, announcementOf(podIP(), serverMAC())), 20)) // another VLAN's
+	must(t, c.Send(probeFor(podIP(), podMAC())))
+	got, err := c.Receive()
+	must(t, err)
+	if got.SenderMAC != macOf(t, l.site, "lan0") || got.SenderIP != podIP() {
+		t.Errorf("heard %+v", got)
+	}
+}
+
 func TestWhatIsSentOnTheWire(t *testing.T) {
 	l := newLAN(t)
 	c := l.bridge(t)

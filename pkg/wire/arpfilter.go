@@ -99,12 +99,19 @@ func anyARP() []bpf.Instruction {
 	}
 }
 
-// arpOn drops what is of another VLAN, of what comes to forARP's socket. To one
-// for ARP alone it comes without its tag, but the kernel says that it is for
-// somebody else.
-func arpOn(vid uint16) []bpf.Instruction {
-	if vid != 0 {
-		return onVLAN(vid)
+// arpPlace is how ARP is heard on a link.
+type arpPlace struct {
+	tag uint16 // 0: none
+	// all: by a socket for all protocols. One for ARP alone costs the link's other
+	// traffic nothing, but is not told of tags, and hears nothing on a port.
+	all bool
+}
+
+// only drops what is of another VLAN. To a socket for ARP alone it comes without
+// its tag, but the kernel says that it is for somebody else.
+func (p arpPlace) only() []bpf.Instruction {
+	if p.all {
+		return onVLAN(p.tag)
 	}
 	return []bpf.Instruction{
 		bpf.LoadExtension{Num: bpf.ExtType},
@@ -113,10 +120,9 @@ func arpOn(vid uint16) []bpf.Instruction {
 	}
 }
 
-// forARP hears nothing yet. A socket for ARP alone costs the link's other traffic
-// nothing; only one for all is told of tags.
-func forARP(vid uint16) hearing {
-	if vid != 0 {
+// silent hears nothing yet.
+func (p arpPlace) silent() hearing {
+	if p.all {
 		return hearing{filter: nothing(), protocol: unix.ETH_P_ALL}
 	}
 	return hearing{filter: nothing(), protocol: unix.ETH_P_ARP}

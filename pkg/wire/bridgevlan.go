@@ -10,31 +10,38 @@ import (
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
-// tagOn returns the tag that the VLAN's frames bear on the link: its own VID, or
-// none where the link is a bridge that filters and takes that VLAN's frames for
-// itself without. One that is not in the VLAN hears nothing of it, and one that
-// has two VLANs untagged cannot tell them apart.
-func tagOn(link string, vid uint16) (uint16, error) {
-	if vid == 0 {
-		return 0, nil
-	}
+// arpOn returns how ARP of the VLAN is heard on the link.
+func arpOn(link string, vid uint16) (arpPlace, error) {
 	h, err := rtnl.Here()
 	if err != nil {
-		return 0, err
+		return arpPlace{}, err
 	}
 	defer h.Close()
 	l, err := h.Link(link)
 	if errors.Is(err, rtnl.ErrNotFound) {
-		return 0, fmt.Errorf("%w: %w", ErrNoLink, err)
+		return arpPlace{}, fmt.Errorf("%w: %w", ErrNoLink, err)
 	}
-	if err != nil || l.Type() != "bridge" {
-		return vid, err
+	if err != nil {
+		return arpPlace{}, err
 	}
-	info, err := h.Bridge(l.Attrs().Index)
+	if vid != 0 && l.Type() == "bridge" {
+		if vid, err = tagOn(h, l.Attrs().Index, vid); err != nil {
+			return arpPlace{}, err
+		}
+	}
+	return arpPlace{tag: vid, all: vid != 0 || l.Attrs().MasterIndex != 0}, nil
+}
+
+// tagOn returns the tag that the VLAN's frames bear on the bridge: its own VID,
+// or none where it filters and takes that VLAN's frames for itself without. One
+// that is not in the VLAN hears nothing of it, and one that has two VLANs
+// untagged cannot tell them apart.
+func tagOn(h *rtnl.Handle, bridge int, vid uint16) (uint16, error) {
+	info, err := h.Bridge(bridge)
 	if err != nil || !info.VLANFiltering {
 		return vid, err
 	}
-	table, err := h.VLANs(l.Attrs().Index)
+	table, err := h.VLANs(bridge)
 	if err != nil {
 		return 0, err
 	}

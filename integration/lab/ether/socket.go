@@ -95,7 +95,8 @@ func assemble(b, oob []byte, from unix.Sockaddr) (Frame, error) {
 		return Frame{}, err
 	}
 	f.At = time.Now()
-	f.setTag(oob)
+	taken := takenTag(oob)
+	f.TPID, f.VID, f.PCP = taken.TPID, taken.VID, taken.PCP
 	if link, ok := from.(*unix.SockaddrLinklayer); ok {
 		f.IfIndex = link.Ifindex
 		f.Outgoing = link.Pkttype == unix.PACKET_OUTGOING

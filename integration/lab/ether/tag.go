@@ -85,11 +85,11 @@ func Tagged(frame []byte, tags ...Tag) []byte {
 	return slices.Concat(frame[:addresses], words, frame[addresses:])
 }
 
-// setTag notes the tag that the kernel took out of the frame.
-func (f *Frame) setTag(oob []byte) {
+// takenTag returns the tag that the kernel took out of a frame, zero if none.
+func takenTag(oob []byte) (tag Tag) {
 	msgs, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
-		return
+		return Tag{}
 	}
 	for _, m := range msgs {
 		if m.Header.Level != unix.SOL_PACKET || m.Header.Type != unix.PACKET_AUXDATA ||
@@ -100,10 +100,10 @@ func (f *Frame) setTag(oob []byte) {
 		if aux.Status&unix.TP_STATUS_VLAN_VALID == 0 {
 			continue
 		}
-		tag := tagOf(Dot1Q, aux.Vlan_tci)
+		tag = tagOf(Dot1Q, aux.Vlan_tci)
 		if aux.Status&unix.TP_STATUS_VLAN_TPID_VALID != 0 {
 			tag.TPID = aux.Vlan_tpid
 		}
-		f.TPID, f.VID, f.PCP = tag.TPID, tag.VID, tag.PCP
 	}
+	return tag
 }

@@ -36,7 +36,8 @@ func (f flags) inMachine(ctx context.Context, here string) error {
 	if err != nil {
 		return err
 	}
-	m, err := machine.Boot(ctx, machine.Options{})
+	// A cable for the test that has a NIC as uplink.
+	m, err := machine.Boot(ctx, machine.Options{NICs: 2})
 	if err != nil {
 		return err
 	}
