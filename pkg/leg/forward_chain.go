@@ -159,7 +159,7 @@ func (c chain) settle(bridge string, wanted bool) error {
 }
 
 func hasChain(conn *netlink.Conn, family byte, table, chain string) (bool, error) {
-	question, err := request(family, unix.NFT_MSG_GETCHAIN, netlink.Acknowledge, func(ae *encoder) {
+	question, err := request(family, unix.NFT_MSG_GETCHAIN, 0, func(ae *encoder) {
 		ae.String(unix.NFTA_CHAIN_TABLE, table)
 		ae.String(unix.NFTA_CHAIN_NAME, chain)
 	})

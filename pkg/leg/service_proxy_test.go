@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -89,15 +90,17 @@ func run(t *testing.T, n *rtnltest.Netns, pkg, text string, command ...string) s
 	t.Helper()
 	tool, err := debs.Find(t.Context(), pkg)
 	must(t, err)
-	path := tool.Path
-	if strings.HasPrefix(command[0], "ip") { // of the multi-call program's names
-		path = strings.TrimSuffix(tool.Path, pkg) + command[0]
-	}
+	command[0] = filepath.Join(filepath.Dir(tool.Path), command[0])
+	return runPath(t, n, tool, text, command...)
+}
+
+func runPath(t *testing.T, n *rtnltest.Netns, tool debs.Tool, text string, command ...string) string {
+	t.Helper()
 	var out []byte
-	must(t, n.Do(func() error {
-		cmd := exec.CommandContext(t.Context(), path, command[1:]...)
+	must(t, n.Do(func() (err error) {
+		cmd := exec.CommandContext(t.Context(), command[0], command[1:]...)
 		cmd.Env, cmd.Stdin = append(os.Environ(), tool.Env...), strings.NewReader(text)
-		cmd.Env = append(cmd.Env, "XTABLES_LOCKFILE="+t.TempDir()+"/lock")
+		cmd.Env = append(cmd.Env, "XTABLES_LOCKFILE="+filepath.Join(t.TempDir(), "lock"))
 		if out, err = cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%v: %w: %s", command, err, out)
 		}
