@@ -50,7 +50,12 @@ const (
 // apart is a place where the Pod is on another layer 2 than the node's address.
 func apart(t *testing.T) *place {
 	t.Helper()
-	p := newPlace(t, podAddr+"/16", nodeAddr+"/24")
+	return inOtherNetwork(t, rtnltest.New(t))
+}
+
+func inOtherNetwork(t *testing.T, node *rtnltest.Netns) *place {
+	t.Helper()
+	p := newPlace(t, node, podAddr+"/16", nodeAddr+"/24")
 	p.host.Cable(t, "nic0", p.node, "eth0")
 	p.host.Address(t, "nic0", hostOnNode+"/24")
 	p.host.Address(t, "nic1", hostOnPods+"/16")
@@ -61,7 +66,7 @@ func apart(t *testing.T) *place {
 // together is a place where node and Pod are in one network, by two NICs.
 func together(t *testing.T) *place {
 	t.Helper()
-	p := newPlace(t, "192.0.2.50/24", nodeAddr+"/24")
+	p := newPlace(t, rtnltest.New(t), "192.0.2.50/24", nodeAddr+"/24")
 	p.host.Cable(t, "nic0", p.node, "eth0")
 	sw := p.host.Bridge(t, "sw0")
 	for _, nic := range []string{"nic0", "nic1"} {
@@ -72,11 +77,15 @@ func together(t *testing.T) *place {
 	return p
 }
 
-func newPlace(t *testing.T, pod, node string) *place {
+// newPlace makes lan0 where the node has none.
+func newPlace(t *testing.T, machine *rtnltest.Netns, pod, node string) *place {
 	t.Helper()
-	p := &place{host: rtnltest.New(t), node: rtnltest.New(t), pod: rtnltest.New(t), lockDir: t.TempDir()}
+	p := &place{host: rtnltest.New(t), node: machine, pod: rtnltest.New(t), lockDir: t.TempDir()}
 	p.routes = leg.NewNode(p.node.Handle, p.lockDir)
-	bridge := p.node.Bridge(t, "lan0")
+	if _, err := p.node.Link("lan0"); err != nil {
+		p.node.Bridge(t, "lan0")
+	}
+	bridge := p.node.Must(t, "lan0").Attrs().Index
 	must(t, p.node.SetMAC(bridge, net.HardwareAddr{2, 0, 0, 0, 7, 1})) // as Podlan pins it
 	must(t, p.node.SetSysctls(rtnl.Sysctl{Path: "net/ipv4/conf/lan0/arp_ignore", Value: "1"}))
 	must(t, p.node.SetMaster(p.node.Cable(t, "eth1", p.host, "nic1"), bridge))
