@@ -13,7 +13,7 @@ import (
 // beside is a place where the bridge itself has the node's address.
 func beside(t *testing.T) *place {
 	t.Helper()
-	p := newPlace(t, "192.0.2.50/24", nodeAddr+"/24")
+	p := newPlace(t, rtnltest.New(t), "192.0.2.50/24", nodeAddr+"/24")
 	p.host.Address(t, "nic1", hostOnNode+"/24")
 	p.node.Address(t, "lan0", nodeAddr+"/24")
 	byDefault(t, p.node, "lan0", hostOnNode)
@@ -23,17 +23,13 @@ func beside(t *testing.T) *place {
 }
 
 // apartAndDocker is apart on a node with a bridge of Docker's that is older than
-// the NIC with the node's address: what the kernel finds for a bridge without one.
+// ours: what the kernel finds for a bridge without an address.
 func apartAndDocker(t *testing.T) *place {
 	t.Helper()
-	p := newPlace(t, podAddr+"/16", nodeAddr+"/24")
-	p.node.Bridge(t, "docker0")
-	p.node.Address(t, "docker0", "172.17.0.1/16")
-	p.host.Cable(t, "nic0", p.node, "eth0")
-	p.host.Address(t, "nic0", hostOnNode+"/24")
-	p.host.Address(t, "nic1", hostOnPods+"/16")
-	p.finish(t, hostOnNode, hostOnPods)
-	return p
+	node := rtnltest.New(t)
+	node.Bridge(t, "docker0")
+	node.Address(t, "docker0", "172.17.0.1/16")
+	return inOtherNetwork(t, node)
 }
 
 func places() map[string]func(*testing.T) *place {
@@ -49,9 +45,7 @@ func (p *place) second(t *testing.T) (*rtnltest.Netns, leg.Leg) {
 	pod, l := rtnltest.New(t), p.leg
 	l.Port = "vethpl000000002"
 	l.Addrs = []netip.Prefix{netip.PrefixFrom(p.leg.Addrs[0].Addr().Next(), p.leg.Addrs[0].Bits())}
-	bridge := p.node.Must(t, "lan0").Attrs()
-	must(t, p.node.SetMAC(bridge.Index, bridge.HardwareAddr)) // else it is the lowest port's
-	must(t, p.node.SetMaster(p.node.Cable(t, l.Port, pod, "eth0"), bridge.Index))
+	must(t, p.node.SetMaster(p.node.Cable(t, l.Port, pod, "eth0"), p.node.Must(t, "lan0").Attrs().Index))
 	p.filter(t, pod, "0")
 	pod.Address(t, "eth0", l.Addrs[0].String())
 	l.MAC = pod.Must(t, "eth0").Attrs().HardwareAddr
