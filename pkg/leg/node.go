@@ -70,14 +70,16 @@ func (n *Node) Add(ctx context.Context, l Leg, others Legs) error {
 }
 
 // Remove takes away what stands for the Pod and for no other leg on record. What
-// is gone is no error.
+// is gone is no error, nor is what this machine cannot do.
 func (n *Node) Remove(ctx context.Context, l Leg, others Legs) error {
 	return n.locked(ctx, others, func(others []Leg) error {
-		var err error
+		var failed error
 		for _, p := range n.parts() {
-			err = errors.Join(err, p.remove(ctx, l, others))
+			if err := p.remove(ctx, l, others); mere(err) == nil {
+				failed = errors.Join(failed, err)
+			}
 		}
-		return err
+		return failed
 	})
 }
 
@@ -114,7 +116,7 @@ func (n *Node) Intact(ctx context.Context, legs []Leg) (bool, error) {
 
 // Restore puts back what the wanted legs lack, and tells whether they lacked
 // anything. What it knows nothing of stays: an ADD may be under way. The error
-// joins those of all legs; the others' are restored.
+// joins what could not be done, shortfalls included; all else is done.
 func (n *Node) Restore(ctx context.Context, wanted Legs) (restored bool, err error) {
 	err = n.locked(ctx, wanted, func(legs []Leg) error {
 		var failed error
@@ -149,12 +151,15 @@ func (n *Node) locked(ctx context.Context, ask Legs, fn func([]Leg) error) error
 func each(parts []named, fn func(part) error) error {
 	var short *Shortfall
 	for _, p := range parts {
-		if err := fn(p.part); err != nil && !errors.As(err, &short) {
+		err := fn(p.part)
+		if s := mere(err); s != nil {
+			short = s
+		} else if err != nil {
 			return err
 		}
 	}
 	if short != nil {
 		return short
 	}
-	return nil
+	return nil // not a nil *Shortfall
 }

@@ -1,0 +1,21 @@
+package leg
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+)
+
+func TestAFailureAmongShortfallsIsNone(t *testing.T) {
+	short, failure := error(&Shortfall{"something", errors.New("not here")}), errors.New("no")
+	for _, err := range []error{short, fmt.Errorf("leg: %w", short), errors.Join(short, short), errors.Join(short)} {
+		if mere(err) == nil {
+			t.Errorf("%q is none", err)
+		}
+	}
+	for _, err := range []error{nil, failure, errors.Join(short, failure), errors.Join(failure, short), errors.Join(errors.Join(short, failure), short)} {
+		if mere(err) != nil {
+			t.Errorf("%q is one", err)
+		}
+	}
+}
