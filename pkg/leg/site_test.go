@@ -55,7 +55,7 @@ func apart(t *testing.T) *place {
 
 func inOtherNetwork(t *testing.T, node *rtnltest.Netns) *place {
 	t.Helper()
-	p := newPlaceOn(t, node, podAddr+"/16", nodeAddr+"/24")
+	p := newPlace(t, node, podAddr+"/16", nodeAddr+"/24")
 	p.host.Cable(t, "nic0", p.node, "eth0")
 	p.host.Address(t, "nic0", hostOnNode+"/24")
 	p.host.Address(t, "nic1", hostOnPods+"/16")
@@ -66,7 +66,7 @@ func inOtherNetwork(t *testing.T, node *rtnltest.Netns) *place {
 // together is a place where node and Pod are in one network, by two NICs.
 func together(t *testing.T) *place {
 	t.Helper()
-	p := newPlace(t, "192.0.2.50/24", nodeAddr+"/24")
+	p := newPlace(t, rtnltest.New(t), "192.0.2.50/24", nodeAddr+"/24")
 	p.host.Cable(t, "nic0", p.node, "eth0")
 	sw := p.host.Bridge(t, "sw0")
 	for _, nic := range []string{"nic0", "nic1"} {
@@ -77,13 +77,8 @@ func together(t *testing.T) *place {
 	return p
 }
 
-func newPlace(t *testing.T, pod, node string) *place {
-	t.Helper()
-	return newPlaceOn(t, rtnltest.New(t), pod, node)
-}
-
-// newPlaceOn makes lan0 where the machine has none.
-func newPlaceOn(t *testing.T, machine *rtnltest.Netns, pod, node string) *place {
+// newPlace makes lan0 where the node has none.
+func newPlace(t *testing.T, machine *rtnltest.Netns, pod, node string) *place {
 	t.Helper()
 	p := &place{host: rtnltest.New(t), node: machine, pod: rtnltest.New(t), lockDir: t.TempDir()}
 	p.routes = leg.NewNode(p.node.Handle, p.lockDir)
