@@ -13,17 +13,16 @@ import (
 	"github.com/podlan/podlan/pkg/statefile"
 )
 
-// Unaccepted is why bridged frames pass a FORWARD chain without a rule of ours
-// that comes first.
-type Unaccepted struct {
-	// ByHand is the command that an administrator may run instead.
-	ByHand string
-	Err    error
+// ByHandError is why a rule of FORWARD is not as Podlan wants it.
+type ByHandError struct {
+	// Command is what an administrator may run instead.
+	Command string
+	Err     error
 }
 
-func (u *Unaccepted) Error() string { return fmt.Sprintf("%s; by hand: %s", u.Err, u.ByHand) }
+func (e *ByHandError) Error() string { return fmt.Sprintf("%s; by hand: %s", e.Err, e.Command) }
 
-func (u *Unaccepted) Unwrap() error { return u.Err }
+func (e *ByHandError) Unwrap() error { return e.Err }
 
 // short is a Shortfall with what to do by hand; nil for no error.
 func (c chain) short(bridge string, wanted bool, err error) error {
@@ -36,7 +35,7 @@ func (c chain) short(bridge string, wanted bool, err error) error {
 	}
 	command := strings.Replace(c.command, "tables", "tables-"+string(c.backend), 1)
 	byHand := fmt.Sprintf("%s -w %s %s", command, verb, strings.Join(acceptance(bridge), " "))
-	return &Shortfall{What: fmt.Sprintf(what, bridge), Err: &Unaccepted{byHand, err}}
+	return &Shortfall{What: fmt.Sprintf(what, bridge), Err: &ByHandError{byHand, err}}
 }
 
 // acceptance is the bridge's rule.
@@ -104,7 +103,8 @@ func (c chain) path() (string, bool) {
 	for _, name := range []string{c.command + "-" + string(c.backend), c.command} {
 		for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
 			path := filepath.Join(dir, name)
-			if real, err := filepath.EvalSymlinks(path); err == nil && filepath.IsAbs(path) && serves(filepath.Base(real), c.backend) {
+			target, err := filepath.EvalSymlinks(path)
+			if err == nil && filepath.IsAbs(path) && serves(filepath.Base(target), c.backend) {
 				return path, true
 			}
 		}

@@ -181,11 +181,11 @@ func TestWithoutAProgramTheRuleIsTold(t *testing.T) {
 	if !ok {
 		t.Fatalf("got %v, want a shortfall", err)
 	}
-	hand, ok := errors.AsType[*leg.Unaccepted](short)
+	hand, ok := errors.AsType[*leg.ByHandError](short)
 	if !ok {
 		t.Fatalf("got %v, want what to do by hand", err)
 	}
-	iptables(t, p.node, hand.ByHand)
+	iptables(t, p.node, hand.Command)
 	must(t, p.routes.Add(t.Context(), p.leg, none))
 }
 

@@ -92,11 +92,11 @@ func serviceOf(i int, a answer) service {
 // TestAPodReachesAServiceWhereverItsEndpointIs: and is seen as docs/services.md
 // promises.
 func TestAPodReachesAServiceWhereverItsEndpointIs(t *testing.T) {
-	for where, make := range places() {
+	for where, newPlace := range places() {
 		for mode, proxy := range proxies() {
 			for _, nf := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, %s, bridge-nf %v", where, mode, nf), func(t *testing.T) {
-					p := make(t)
+					p := newPlace(t)
 					all := p.answers(t)
 					var services []service
 					for i, a := range all {
@@ -163,9 +163,9 @@ func TestModeBridgeNFKeepsThePodsAddress(t *testing.T) {
 // TestAPodAsksItsOwnNodesPort: which is no Service network, and is sent on all
 // the same.
 func TestAPodAsksItsOwnNodesPort(t *testing.T) {
-	for where, make := range places() {
+	for where, newPlace := range places() {
 		t.Run(where, func(t *testing.T) {
-			p := make(t)
+			p := newPlace(t)
 			neighbour, l := p.second(t)
 			other := l.Addrs[0].Addr().String()
 			// As with externalTrafficPolicy Local, or hostPort: nobody marks it.

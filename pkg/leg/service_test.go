@@ -233,7 +233,7 @@ func TestSpansMergeWhatTouchesAndReadBackWhatASetHolds(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			got := (spans)(nil).with(c.nets...)
+			got := spans(nil).with(c.nets...)
 			if !got.equal(c.want) {
 				t.Errorf("got %v, want %v", got, c.want)
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,10 +65,8 @@ func (e *RuleEvents) Wait(ctx context.Context) error {
 		case err != nil:
 			return fmt.Errorf("wait for a change of nftables: %w", err)
 		}
-		for _, m := range messages {
-			if matters(m) {
-				return nil
-			}
+		if slices.ContainsFunc(messages, matters) {
+			return nil
 		}
 	}
 }
