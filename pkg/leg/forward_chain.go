@@ -125,10 +125,19 @@ func noteIn(places ...[]byte) string {
 }
 
 // settled tells whether the bridge's rule stands before all that are not ours,
-// once, or is absent.
+// once, or is absent. A *Shortfall if that cannot be known, or be changed.
 func (c chain) settled(bridge string, wanted bool) (bool, error) {
 	notes, err := c.notes()
-	return err == nil && isSettled(notes, bridge, wanted), err
+	if err != nil {
+		return false, c.short(bridge, wanted, err)
+	}
+	if isSettled(notes, bridge, wanted) {
+		return true, nil
+	}
+	if _, ok := c.path(); !ok {
+		return false, c.short(bridge, wanted, errNoProgram)
+	}
+	return false, nil
 }
 
 func isSettled(notes []string, bridge string, wanted bool) bool {
@@ -149,13 +158,13 @@ func (c chain) settle(bridge string, wanted bool) error {
 		return err
 	}
 	_, err = c.run(func(p *program) ([]string, error) { return nil, p.settle(bridge, wanted) })
-	if err == nil {
-		settled, err = c.settled(bridge, wanted)
+	if err != nil {
+		return c.short(bridge, wanted, err)
 	}
-	if err == nil && !settled {
-		err = errors.New("it did, and the rules are as before")
+	if settled, err = c.settled(bridge, wanted); err != nil || settled {
+		return err
 	}
-	return c.short(bridge, wanted, err)
+	return c.short(bridge, wanted, errors.New("the rules are as before, although iptables has changed them"))
 }
 
 func hasChain(conn *netlink.Conn, family byte, table, chain string) (bool, error) {

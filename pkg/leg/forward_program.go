@@ -48,7 +48,7 @@ type program struct{ *iptables.IPTables }
 
 // errNoProgram: podland and the plugin look in PATH and where such programs
 // usually are.
-var errNoProgram = errors.New("there is no such program")
+var errNoProgram = errors.New("there is no iptables of this backend")
 
 // lockWait is how long the program waits for another that changes the legacy
 // backend's rules, in seconds.
@@ -58,7 +58,7 @@ const lockWait = 5
 func (c chain) run(fn func(*program) ([]string, error)) (out []string, err error) {
 	path, ok := c.path()
 	if !ok {
-		return nil, fmt.Errorf("%s of the backend %s: %w", c.command, c.backend, errNoProgram)
+		return nil, errNoProgram
 	}
 	lock, err := lockFile(c.lockDir)
 	if err != nil {

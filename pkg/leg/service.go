@@ -3,6 +3,7 @@ package leg
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	"github.com/podlan/podlan/pkg/rtnl"
 )
@@ -14,7 +15,7 @@ type rules struct{ h *rtnl.Handle }
 
 func (r rules) add(ctx context.Context, l Leg, others []Leg) error {
 	return r.change(ctx, func(stood contents) contents {
-		return stood.without(l).with(others...).with(l)
+		return stood.without(l).serving(append(slices.Clone(others), l))
 	})
 }
 
@@ -23,29 +24,22 @@ func (r rules) remove(ctx context.Context, l Leg, others []Leg) error {
 		if len(others) == 0 {
 			return contents{}
 		}
-		left := stood.without(l)
-		left.services = nil // those of legs that are gone
-		return left.with(others...)
+		return stood.without(l).serving(others)
 	})
 }
 
-// intact: what else stands is no matter, since an ADD may be under way.
 func (r rules) intact(ctx context.Context, legs []Leg) (bool, error) {
 	intact := false
 	err := r.session(ctx, func(t *table) error {
 		stood, err := t.stands()
-		if err != nil || !stood.whole {
-			intact = err == nil && len(legs) == 0 && stood.empty()
-			return err
-		}
-		intact = stood.with(legs...).equal(stood)
-		return nil
+		intact = stood.whole == stood.exists && stood.serving(legs).equal(stood)
+		return err
 	})
 	return intact, err
 }
 
 func (r rules) restore(ctx context.Context, legs []Leg) error {
-	return r.change(ctx, func(stood contents) contents { return stood.with(legs...) })
+	return r.change(ctx, func(stood contents) contents { return stood.serving(legs) })
 }
 
 // change makes the table hold what fn makes of what it holds, in one batch.

@@ -27,6 +27,17 @@ func (c contents) equal(o contents) bool {
 	return maps.Equal(c.clients, o.clients) && maps.Equal(c.pods, o.pods) && c.services.equal(o.services)
 }
 
+// serving returns what these legs need, and what stands for others: an ADD may
+// be under way. Where there are none, networks that none of the legs asks for go:
+// where bridged frames pass nftables, they may be a neighbour's by now.
+func (c contents) serving(legs []Leg) contents {
+	all, known := c.with(legs...), contents{exists: c.exists, whole: c.whole}.with(legs...)
+	if len(all.pods) == len(known.pods) {
+		return known
+	}
+	return all
+}
+
 // with returns the contents and what these legs need.
 func (c contents) with(legs ...Leg) contents {
 	c.clients, c.pods = clone(c.clients), clone(c.pods)
