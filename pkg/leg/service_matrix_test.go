@@ -174,3 +174,28 @@ func TestAPodAsksItsOwnNodesPort(t *testing.T) {
 		})
 	}
 }
+
+// TestClientsAndProbesKeepTheirAddresses whether or not bridged frames pass
+// iptables, beside kube-proxy's rules.
+func TestClientsAndProbesKeepTheirAddresses(t *testing.T) {
+	for where, newPlace := range places() {
+		for _, nf := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, bridge-nf %v", where, nf), func(t *testing.T) {
+				p := newPlace(t)
+				viaIPTables(t, p.node)
+				p.nodePort(t)
+				p.bridgeNF(t, nf)
+				pod := p.leg.Addrs[0].Addr().String()
+				wantTalk(t, "a NodePort that stays on the node", p.host, p.pod, pod+":80", nodeAddr+":30080", hostOnNode)
+				wantTalk(t, "a probe", p.node, p.pod, pod+":80", pod+":80", nodeAddr)
+				wantTalk(t, "a service of the node", p.pod, p.node, nodeAddr+":53", nodeAddr+":53", pod)
+				lan := hostOnNode
+				if pod == podAddr {
+					lan = hostOnPods
+				}
+				wantTalk(t, "from the LAN", p.host, p.pod, pod+":80", pod+":80", lan)
+				wantTalk(t, "to the LAN", p.pod, p.host, lan+":80", lan+":80", pod)
+			})
+		}
+	}
+}
