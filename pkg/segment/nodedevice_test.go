@@ -39,7 +39,11 @@ func TestTheNodeIsInAVLANByADeviceThatGatewayAndLegShare(t *testing.T) {
 			if dev.Name != "lan0.20" || dev.Index != link.Index || !dev.Made || link.Flags&net.FlagUp == 0 || dev.MAC.String() != seg.MAC.String() {
 				t.Errorf("got %+v, up %t; want lan0.20 with the bridge's MAC %s", dev, link.Flags&net.FlagUp != 0, seg.MAC)
 			}
-			must(t, Gateway(t.Context(), n.Handle, seg, ipNet(t, "198.18.0.1/16"), false))
+			name, err := Gateway(t.Context(), n.Handle, seg, ipNet(t, "198.18.0.1/16"), false)
+			must(t, err)
+			if name != dev.Name {
+				t.Errorf("the gateway is on %s", name)
+			}
 			again, err := VLANDevice(t.Context(), n.Handle, "lan0", 20)
 			must(t, err)
 			if again.Index != dev.Index || !slices.Contains(everything(t, n)["lan0.20"].State.Addrs, "198.18.0.1/16") {
