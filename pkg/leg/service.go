@@ -71,7 +71,8 @@ func (r rules) session(ctx context.Context, fn func(*table) error) error {
 	if err != nil {
 		return explain(err)
 	}
-	defer t.close()
+	// Closing waits, about 10 ms, until the kernel has freed what was removed.
+	defer func() { go t.close() }()
 	return explain(fn(t))
 }
 
