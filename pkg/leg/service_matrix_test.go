@@ -104,6 +104,9 @@ func TestAPodReachesAServiceWhereverItsEndpointIs(t *testing.T) {
 					}
 					proxy(t, p.node, services...)
 					p.bridgeNF(t, nf)
+					for _, n := range []*rtnltest.Netns{p.node, p.pod, all[1].at} { // the strict one and the loose
+						p.filter(t, n, map[string]string{"iptables": "1", "nftables": "2"}[mode])
+					}
 					for i, a := range all {
 						wantTalk(t, a.what, p.pod, a.at, services[i].endpoint, services[i].addr, a.seen)
 					}
