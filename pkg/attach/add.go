@@ -83,7 +83,7 @@ func (a *add) locked(ctx context.Context, inode uint64) (*current.Result, error)
 	a.rec = attachment.Record{
 		Key: a.key, State: attachment.Intent, Netns: a.args.Netns, NetnsInode: inode,
 		HostEnd: attachment.HostEnd(a.key, !a.conf.Guard.Off), Guard: !a.conf.Guard.Off, Opened: a.conf.Guard,
-		Hairpin: a.conf.Hairpin, Isolate: a.conf.PortIsolation, IPAM: a.conf.IPAM,
+		Hairpin: a.conf.Hairpin, Isolate: a.conf.PortIsolation, IPAM: a.conf.IPAM, Service: a.conf.Service,
 	}
 	result, err := a.build(ctx)
 	if err != nil {
@@ -104,7 +104,7 @@ func (a *add) build(ctx context.Context) (*current.Result, error) {
 	if a.rec.Order == attachment.PortFirst {
 		steps = []func(context.Context) error{a.open, a.configure, a.join, a.lease, a.configure, a.open}
 	}
-	for _, step := range append(steps, a.settle, a.gateway, a.masquerade, a.announce) {
+	for _, step := range append(steps, a.settle, a.gateway, a.masquerade, a.service, a.announce) {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

@@ -1,6 +1,6 @@
 // Package attach is podlan-bridge: CNI's verbs, their order, what is undone on
-// failure, and the result. It changes the node only through segment, pod, guard
-// and attachment, and runs nothing but the IPAM plugin that the conf names.
+// failure, and the result. It changes the node only through segment, pod, guard,
+// leg and attachment, and runs nothing but the IPAM plugin that the conf names.
 package attach
 
 import (
@@ -15,6 +15,7 @@ import (
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/guard"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
@@ -37,6 +38,7 @@ type node struct {
 	conf     *netconf.Bridge
 	links    *rtnl.Handle
 	guard    *guard.Guard
+	legs     *leg.Node
 	store    *attachment.Store
 	teardown attachment.Teardown
 	delegate delegate
@@ -57,11 +59,12 @@ func (p Plugin) node(conf *netconf.Bridge, args *skel.CmdArgs) (*node, error) {
 		conf:     conf,
 		links:    links,
 		guard:    guard.New(links, attachment.LockDir(conf.StateDir)),
+		legs:     leg.NewNode(links, attachment.LockDir(conf.StateDir)),
 		store:    store,
 		delegate: newDelegate(conf, args, p.Environ, p.Stderr),
 		warn:     p.warn,
 	}
-	n.teardown = attachment.Teardown{Links: links, Guard: n.guard, Store: store}
+	n.teardown = attachment.Teardown{Links: links, Guard: n.guard, Legs: n.legs, Store: store}
 	return n, nil
 }
 

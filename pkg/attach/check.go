@@ -15,6 +15,7 @@ import (
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/pod"
 )
@@ -74,13 +75,21 @@ func (n *node) verify(ctx context.Context, rec attachment.Record, args *skel.Cmd
 	if replaced(rec, ip) {
 		ip, spec.MTU = ofRecord(rec, ip), 0
 	}
-	return pod.Verify(ctx, n.links, pod.Expected{
+	bridged, err := leg.BridgeNF(n.links)
+	if err != nil {
+		return err
+	}
+	err = pod.Verify(ctx, n.links, pod.Expected{
 		Spec:   spec,
 		IP:     ip,
-		Flags:  rec.PortFlags(),
+		Flags:  rec.PortFlags(bridged),
 		Bridge: rec.Bridge,
 		Down:   n.conf.NoPodEnd,
 	})
+	if err != nil {
+		return err
+	}
+	return n.verifyLeg(ctx, rec)
 }
 
 // expectedMTU is the Pod end's as ADD left it; 0 for any, where it is the

@@ -9,6 +9,7 @@ import (
 	current "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/plugins/pkg/ip"
 
+	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/segment"
@@ -64,7 +65,11 @@ func prefixOf(n net.IPNet) (netip.Prefix, error) {
 
 // join makes the host end a port of the bridge and waits until it forwards.
 func (a *add) join(ctx context.Context) error {
-	if err := pod.Join(ctx, a.links, a.rec.HostEnd, a.segment.Index, a.mac, a.rec.PortFlags()); err != nil {
+	bridged, err := leg.BridgeNF(a.links)
+	if err != nil {
+		return err
+	}
+	if err := pod.Join(ctx, a.links, a.rec.HostEnd, a.segment.Index, a.mac, a.rec.PortFlags(bridged)); err != nil {
 		return err
 	}
 	if a.conf.NoPodEnd {

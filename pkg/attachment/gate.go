@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/podlan/podlan/pkg/guard"
+	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
@@ -15,17 +16,19 @@ import (
 type Gate struct {
 	Links *rtnl.Handle
 	Guard *guard.Guard
+	Legs  *leg.Node
 	Store *Store
 }
 
 // Close keeps the Pod from using its address, for the reason: its guard closes,
-// its host end goes down, so that the Pod loses carrier. A port from which
-// podland itself asks for the lease stays up and lets out nothing else.
+// its host end goes down, so that the Pod loses carrier, and the node forgets its
+// own way to the address. A port from which podland itself asks for the lease
+// stays up and lets out nothing else.
 func (g Gate) Close(ctx context.Context, rec Record, reason string) error {
 	rec.Closed = reason
 	// On record first: who finds a closed port and no reason never opens it. A
 	// full disk keeps no port open.
-	return errors.Join(g.Store.Put(rec), g.Shut(ctx, rec))
+	return errors.Join(g.Store.Put(rec), g.Shut(ctx, rec), g.removeLeg(ctx, rec))
 }
 
 // Shut is Close of a port that is on record as closed already: a kill may have
@@ -45,7 +48,8 @@ func (g Gate) Shut(ctx context.Context, rec Record) error {
 	return pod.Readdress(ctx, rec.Netns, rec.IfName, rec.Addrs, pod.IPConfig{})
 }
 
-// Open lets the Pod use the record's addresses again.
+// Open lets the Pod use the record's addresses again. The node's way to them
+// comes last: what is wrong with that keeps no port closed.
 func (g Gate) Open(ctx context.Context, rec Record) error {
 	if rec.Guard {
 		if err := g.Guard.Add(ctx, rec.GuardPort()); err != nil {
@@ -56,7 +60,24 @@ func (g Gate) Open(ctx context.Context, rec Record) error {
 		return err
 	}
 	rec.Closed = ""
-	return g.Store.Put(rec)
+	if err := g.Store.Put(rec); err != nil {
+		return err
+	}
+	err := g.Store.AddLeg(ctx, g.Legs, rec)
+	if _, short := errors.AsType[*leg.Shortfall](err); short {
+		err = nil // told by podland's look at all legs
+	}
+	return err
+}
+
+// removeLeg takes the node's side away: another may have the address by now.
+func (g Gate) removeLeg(ctx context.Context, rec Record) error {
+	l, ok := rec.PodLeg()
+	if !ok {
+		return nil
+	}
+	err := g.Legs.Remove(ctx, l, func() ([]leg.Leg, error) { return g.Store.legs(rec.Key) })
+	return Teardown(g).unlessUseless(ctx, err)
 }
 
 func (g Gate) setUp(rec Record, up bool) error {

@@ -1,6 +1,6 @@
 // Package attachment keeps the record of each attachment and takes one down
 // again: one code for DEL, GC and podland. It touches the state folder and,
-// through segment, pod and guard, only what the record names.
+// through segment, pod, guard and leg, only what the record names.
 package attachment
 
 import (
@@ -95,6 +95,16 @@ type Record struct {
 	Masq    bool           `json:"ipMasq,omitempty"`
 	IPAM    string         `json:"ipam,omitempty"`
 
+	// Service is the Pod's way to Services and to its node, with the networks that
+	// its end was given; NodeIP is what the node shows for it.
+	Service netconf.Service `json:"service,omitzero"`
+	NodeIP  netip.Addr      `json:"nodeIP,omitzero"`
+	// Leg is the node's device on the Pod's segment; "" until anything is made of
+	// the node's side. LegLeaves: that is being taken away.
+	Leg       string  `json:"leg,omitempty"`
+	LegLeaves bool    `json:"legLeaves,omitempty"`
+	PodSide   PodSide `json:"podSide,omitzero"`
+
 	// Lease is what podlan-dhcp asks podland for on behalf of this port; nil
 	// under another IPAM plugin. By it podland takes up a lease whose file is
 	// lost.
@@ -106,7 +116,11 @@ type Record struct {
 
 // HardwareAddr returns the Pod end's MAC, nil if the record has none.
 func (r Record) HardwareAddr() net.HardwareAddr {
-	mac, err := net.ParseMAC(r.MAC)
+	return parseMAC(r.MAC)
+}
+
+func parseMAC(text string) net.HardwareAddr {
+	mac, err := net.ParseMAC(text)
 	if err != nil {
 		return nil
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/podlan/podlan/pkg/boottime"
 	"github.com/podlan/podlan/pkg/guard"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/segment"
@@ -24,6 +25,7 @@ import (
 type Teardown struct {
 	Links *rtnl.Handle
 	Guard *guard.Guard
+	Legs  *leg.Node
 	Store *Store
 }
 
@@ -47,6 +49,7 @@ func (t Teardown) Remove(ctx context.Context, rec Record) error {
 	// the kernel's wait for what the guard removed.
 	err := errors.Join(
 		t.removeGuard(ctx, rec),
+		t.removeLeg(ctx, rec),
 		pod.Delete(t.Links, rec.HostEnd),
 		removeMasquerade(rec),
 	)
@@ -174,10 +177,12 @@ func (r Record) GuardPort() guard.Port {
 	return port
 }
 
-// PortFlags returns the record's port as the bridge knows it.
-func (r Record) PortFlags() pod.PortFlags {
+// PortFlags returns the record's port as the bridge knows it. Where bridged frames
+// pass iptables (leg.BridgeNF), what a Pod asks a Service of its own comes back to
+// it by the bridge: by its port, in hairpin.
+func (r Record) PortFlags(bridgeNF bool) pod.PortFlags {
 	// A virtual router's MAC moves from port to port.
-	flags := pod.PortFlags{Hairpin: r.Hairpin, Isolated: r.Isolate, Learning: !r.Guard || r.Opened.VRRP}
+	flags := pod.PortFlags{Hairpin: r.Hairpin || bridgeNF && r.Service.On(), Isolated: r.Isolate, Learning: !r.Guard || r.Opened.VRRP}
 	for _, mac := range r.Opened.ExtraMACs {
 		flags.ExtraMACs = append(flags.ExtraMACs, net.HardwareAddr(mac))
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/guard"
+	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
@@ -34,7 +35,7 @@ func newNode(t *testing.T) node {
 	must(t, err)
 	g := guard.New(n.Handle, attachment.LockDir(n.stateDir))
 	t.Cleanup(g.Close)
-	n.Teardown = attachment.Teardown{Links: n.Handle, Guard: g, Store: store}
+	n.Teardown = attachment.Teardown{Links: n.Handle, Guard: g, Legs: leg.NewNode(n.Handle, attachment.LockDir(n.stateDir)), Store: store}
 	return n
 }
 

@@ -17,18 +17,25 @@ func printStatus(out io.Writer, s leaseapi.Status, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "podland\t%s, up %s\n", s.Version, short(now.Sub(s.StartedAt)))
 	fmt.Fprintf(w, "state\t%s\n", s.StateDir)
-	fmt.Fprintf(w, "Pod access\t%s\n", yesNo(s.PodAccess, "yes", "no (dhcpFrom: pod and whenLost: replace need the drop-in pod-access.conf)"))
+	fmt.Fprintf(w, "Pod access\t%s\n", yesNo(s.PodAccess, "yes", "no (dhcpFrom: pod, whenLost: replace and new Service networks for running Pods need the drop-in pod-access.conf)"))
 	fmt.Fprintf(w, "leases\t%s\n", counts(s.Leases))
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if len(s.Segments) == 0 {
+	if err := printSegments(out, s.Segments); err != nil {
+		return err
+	}
+	return printServices(out, s.Services)
+}
+
+func printSegments(out io.Writer, segments []leaseapi.Segment) error {
+	if len(segments) == 0 {
 		return nil
 	}
 	fmt.Fprintln(out)
-	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "UPLINK\tVLAN\tBRIDGE\tPRESENT\tCARRIER\tLEASES")
-	for _, seg := range s.Segments {
+	for _, seg := range segments {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\n", dash(seg.Uplink), dash(vlan(seg.VLAN)), dash(seg.Bridge),
 			yesNo(seg.Present, "yes", "no"), yesNo(seg.Carrier, "yes", "no"), seg.Leases)
 	}

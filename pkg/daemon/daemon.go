@@ -21,6 +21,7 @@ import (
 	"github.com/podlan/podlan/pkg/guard"
 	"github.com/podlan/podlan/pkg/lease"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/tombstone"
 	"github.com/podlan/podlan/pkg/version"
@@ -119,7 +120,8 @@ func open(cfg Config) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	teardown := attachment.Teardown{Links: links, Guard: guard.New(links, attachment.LockDir(cfg.StateDir)), Store: store}
+	locks := attachment.LockDir(cfg.StateDir)
+	teardown := attachment.Teardown{Links: links, Guard: guard.New(links, locks), Legs: leg.NewNode(links, locks), Store: store}
 	observer, registry := newMetrics()
 	registry.MustRegister(newDrops(teardown.Guard))
 	pods := podAccess()
@@ -141,17 +143,14 @@ func open(cfg Config) (*parts, error) {
 	d.api.guard = guardView{store, teardown.Guard}.view
 	d.api.anew = func(ctx context.Context, key leaseapi.Key) error { return tombstone.Clear(ctx, cfg.StateDir, key) }
 	started := time.Now()
-	d.api.status = func() leaseapi.Status { return status(cfg, started, keeper, d.api.pods) }
+	d.api.status = func() leaseapi.Status { return status(cfg, started, keeper, d.api.pods, d.restorer.legs.services()) }
 	registry.MustRegister(newCollector(d.api.status))
 	d.reconciler = &reconciler{
 		stateDir: cfg.StateDir, bootID: bootID, store: store, leases: keeper, reports: reports{log: cfg.Log}, teardown: teardown, follower: follower,
 		carriers:    &carriers{links: links, store: store, leases: keeper, log: cfg.Log, count: observer.port},
 		settleAfter: cfg.SettleAfter, idleAfter: cfg.ReclaimIdle, proc: "/proc",
 	}
-	d.restorer = &restorer{
-		store: store, guard: teardown.Guard, links: links, count: observer.port,
-		reports: reports{log: cfg.Log}, changed: make(chan struct{}, 1),
-	}
+	d.restorer = newRestorer(teardown, pods, cfg.Log, observer.port)
 	return d, nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/statefile"
@@ -194,5 +195,19 @@ func (f *follower) readdress(ctx context.Context, rec *attachment.Record, lease 
 		f.count("replaced")
 	}
 	rec.Addrs = []netip.Prefix{lease.Address}
+	return f.legFollows(ctx, rec)
+}
+
+// legFollows gives the Pod's end its side anew: routes went with the address. The
+// node's follows when the port opens.
+func (f *follower) legFollows(ctx context.Context, rec *attachment.Record) error {
+	if rec.Leg == "" {
+		return nil
+	}
+	var err error
+	*rec, err = rec.ConfigureLeg(ctx, f.gate.Links)
+	if _, short := errors.AsType[*leg.Shortfall](err); err != nil && !short {
+		return fmt.Errorf("the Pod's way to Services and its node: %w", err)
+	}
 	return nil
 }

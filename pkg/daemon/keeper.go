@@ -71,10 +71,10 @@ func conn(c *wire.Conn, err error) (lease.Conn, error) {
 	return c, nil
 }
 
-func status(cfg Config, started time.Time, keeper *lease.Keeper, pods bool) leaseapi.Status {
+func status(cfg Config, started time.Time, keeper *lease.Keeper, pods bool, services *leaseapi.Services) leaseapi.Status {
 	s := leaseapi.Status{
 		Version: version.String(), StartedAt: started, StateDir: cfg.StateDir, PodAccess: pods,
-		Leases: map[leaseapi.State]int{}, Segments: keeper.Segments(),
+		Leases: map[leaseapi.State]int{}, Segments: keeper.Segments(), Services: services,
 	}
 	for _, l := range keeper.List() {
 		s.Leases[l.State]++

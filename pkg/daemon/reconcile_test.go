@@ -14,6 +14,7 @@ import (
 	"github.com/podlan/podlan/pkg/boottime"
 	"github.com/podlan/podlan/pkg/guard"
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
@@ -40,7 +41,7 @@ func newReconciled(t *testing.T) *reconciled {
 	r.reconciler = &reconciler{
 		stateDir: stateDir, bootID: bootID, store: store, leases: r.fakeLeases,
 		reports:     reports{log: slog.New(slog.NewTextHandler(&r.log, nil))},
-		teardown:    attachment.Teardown{Links: r.Handle, Guard: g, Store: store},
+		teardown:    attachment.Teardown{Links: r.Handle, Guard: g, Legs: leg.NewNode(r.Handle, attachment.LockDir(stateDir)), Store: store},
 		settleAfter: time.Hour,
 	}
 	count := func(event string) { r.events = append(r.events, event) }

@@ -5,29 +5,43 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/guard"
+	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/statefile"
 )
 
 // restorer puts back what holds the ports, after somebody has flushed, deleted
-// or detached it: the guard's table, and each port's place in its bridge.
+// or detached it: the guard's table, each port's place in its bridge, and the legs.
 type restorer struct {
 	store *attachment.Store
 	guard *guard.Guard
+	legs  *legs
 	links *rtnl.Handle
 	count func(event string)
 	reports
 	// taken are the ports' flags as this kernel took them, by host end; known
 	// are those of the look before.
 	taken, known map[string]*rtnl.PortFlags
+	// bridged: bridged frames pass iptables, at this look.
+	bridged bool
 
 	changed chan struct{} // buffered: 1
+}
+
+func newRestorer(t attachment.Teardown, pods bool, log *slog.Logger, count func(event string)) *restorer {
+	r := &restorer{
+		store: t.Store, guard: t.Guard, links: t.Links, count: count,
+		reports: reports{log: log}, changed: make(chan struct{}, 1),
+	}
+	r.legs = &legs{store: t.Store, node: t.Legs, links: t.Links, pods: pods, count: count, reports: &r.reports}
+	return r
 }
 
 // restoreEvery is how often podland looks without having been told: nothing
@@ -44,6 +58,8 @@ func (r *restorer) run(ctx context.Context) {
 	defer all.Wait()
 	all.Go(func() { r.listen(ctx, "nftables", func() (waiter, error) { return r.guard.Watch() }) })
 	all.Go(func() { r.listen(ctx, "bridges", func() (waiter, error) { return r.links.WatchBridges() }) })
+	all.Go(func() { r.listen(ctx, "routes", func() (waiter, error) { return r.links.WatchLegs(leg.Origin) }) })
+	all.Go(func() { r.listen(ctx, "rules for Services", func() (waiter, error) { return leg.WatchRules(r.links) }) })
 	tick := time.NewTicker(restoreEvery)
 	defer tick.Stop()
 	for {
@@ -106,12 +122,23 @@ func (r *restorer) once(ctx context.Context) {
 	}
 	records, err := r.store.All()
 	r.report("attachment records", err)
-	r.known, r.taken = r.taken, map[string]*rtnl.PortFlags{}
+	r.look()
 	for _, rec := range records {
 		r.report("VLANs of "+rec.Bridge+" for "+rec.Key.String(), r.granted(ctx, rec))
 		r.report("port of "+rec.Key.String(), r.port(ctx, rec))
 	}
+	r.legs.once(ctx, records, r.bridged)
 	r.turn()
+}
+
+// look begins a look at the ports.
+func (r *restorer) look() {
+	r.known, r.taken = r.taken, map[string]*rtnl.PortFlags{}
+	bridged, err := leg.BridgeNF(r.links)
+	r.report("bridge-nf", err)
+	if err == nil && bridged != r.bridged {
+		r.bridged, r.known = bridged, nil // the flags known are those of before
+	}
 }
 
 // wanted is what the records say of the ports, under the guard's lock, but for
@@ -180,7 +207,7 @@ func (r *restorer) stands(rec attachment.Record) bool {
 	if err != nil || link.Attrs().MasterIndex != bridge.Attrs().Index {
 		return false
 	}
-	flags, secure, err := pod.Secured(r.links, link.Attrs().Index, rec.HardwareAddr(), rec.PortFlags(), r.known[rec.HostEnd])
+	flags, secure, err := pod.Secured(r.links, link.Attrs().Index, rec.HardwareAddr(), rec.PortFlags(r.bridged), r.known[rec.HostEnd])
 	if err != nil || !secure {
 		return false
 	}
@@ -212,7 +239,7 @@ func (r *restorer) rejoin(ctx context.Context, rec attachment.Record, index, bri
 	if err := r.links.SetDown(index); err != nil {
 		return err
 	}
-	if err := pod.Join(ctx, r.links, rec.HostEnd, bridge, rec.HardwareAddr(), rec.PortFlags()); err != nil {
+	if err := pod.Join(ctx, r.links, rec.HostEnd, bridge, rec.HardwareAddr(), rec.PortFlags(r.bridged)); err != nil {
 		return err
 	}
 	r.count("port_restored")
@@ -222,7 +249,7 @@ func (r *restorer) rejoin(ctx context.Context, rec attachment.Record, index, bri
 
 // secure puts back the VLANs, flags and entries of a port that is in its bridge.
 func (r *restorer) secure(ctx context.Context, rec attachment.Record, index int) error {
-	flags, changed, err := pod.Secure(ctx, r.links, index, rec.HardwareAddr(), rec.PortFlags(), r.known[rec.HostEnd])
+	flags, changed, err := pod.Secure(ctx, r.links, index, rec.HardwareAddr(), rec.PortFlags(r.bridged), r.known[rec.HostEnd])
 	if err != nil {
 		return err
 	}

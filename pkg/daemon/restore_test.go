@@ -17,10 +17,7 @@ import (
 )
 
 func (r *reconciled) newRestorer() *restorer {
-	return &restorer{
-		store: r.store, guard: r.teardown.Guard, links: r.Handle, count: func(string) {},
-		reports: reports{log: slog.New(slog.DiscardHandler)}, changed: make(chan struct{}, 1),
-	}
+	return newRestorer(r.teardown, true, slog.New(slog.DiscardHandler), func(string) {})
 }
 
 // restored is a node on which a restorer runs until the test's end.

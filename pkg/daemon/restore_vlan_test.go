@@ -51,7 +51,7 @@ func (r *reconciled) inItsVLANs(t *testing.T, rec attachment.Record) bool {
 	index := r.Must(t, rec.HostEnd).Attrs().Index
 	vlans, err := r.VLANs(index)
 	must(t, err)
-	_, secure, err := pod.Secured(r.Handle, index, rec.HardwareAddr(), rec.PortFlags(), nil)
+	_, secure, err := pod.Secured(r.Handle, index, rec.HardwareAddr(), rec.PortFlags(false), nil)
 	must(t, err)
 	return secure && slices.Equal(vlans, []rtnl.VLAN{{VID: 20, PVID: true, Untagged: true}, {VID: 30}})
 }

@@ -235,6 +235,9 @@ type Status struct {
 	PodAccess bool          `json:"podAccess"` // may enter Pods' namespaces
 	Leases    map[State]int `json:"leases"`
 	Segments  []Segment     `json:"segments"`
+	// Services is nil where no Pod has a way to Services, and of a podland that
+	// knows of none.
+	Services *Services `json:"services,omitempty"`
 }
 
 // Segment is one place where podland speaks DHCP: a VLAN of one uplink, or of one

@@ -1,0 +1,76 @@
+package attach
+
+import (
+	"context"
+	"errors"
+
+	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/leg"
+	"github.com/podlan/podlan/pkg/segment"
+)
+
+// service makes the Pod's way to Services and to its node: on record before
+// anything of it is made, the node's side first.
+func (a *add) service(ctx context.Context) error {
+	if !a.rec.Service.On() {
+		return nil
+	}
+	var err error
+	if a.rec.NodeIP, err = leg.NodeIP(a.links, a.rec.Service); err != nil {
+		return err
+	}
+	if a.rec.Leg, err = a.legDevice(ctx); err != nil {
+		return err
+	}
+	if err := a.record(); err != nil {
+		return err
+	}
+	if err := a.warned(a.store.AddLeg(ctx, a.legs, a.rec)); err != nil {
+		return err
+	}
+	a.rec, err = a.rec.ConfigureLeg(ctx, a.links)
+	return a.warned(err)
+}
+
+// legDevice is the node's on the Pods' VLAN.
+func (a *add) legDevice(ctx context.Context) (string, error) {
+	vid := a.rec.PVID()
+	if vid == 0 {
+		return a.rec.Bridge, nil
+	}
+	unlock, err := a.store.LockSegment(ctx, a.rec.Place().Locks())
+	if err != nil {
+		return "", notLocked(ctx, err)
+	}
+	defer unlock()
+	device, err := segment.VLANDevice(ctx, a.links, a.rec.Bridge, vid)
+	return device.Name, err
+}
+
+// warned has the runtime's log tell what this node does without.
+func (n *node) warned(err error) error {
+	if short, ok := errors.AsType[*leg.Shortfall](err); ok {
+		n.warn([]string{short.Error()})
+		return nil
+	}
+	return err
+}
+
+// verifyLeg returns nil if both sides are as ADD or podland left them.
+func (n *node) verifyLeg(ctx context.Context, rec attachment.Record) error {
+	l, ok := rec.PodLeg()
+	if !ok {
+		return nil
+	}
+	device, err := n.links.Link(rec.Leg)
+	if err != nil {
+		return changed("the node's device on the Pods' segment is gone", err.Error())
+	}
+	if mac := device.Attrs().HardwareAddr.String(); mac != rec.PodSide.LegMAC {
+		return changed("the Pod does not know its node any more", "the MAC of "+rec.Leg+" is "+mac+", not "+rec.PodSide.LegMAC)
+	}
+	if err := n.legs.Check(ctx, l); err != nil {
+		return err
+	}
+	return leg.VerifyPod(ctx, rec.Netns, rec.IfName, rec.SideGiven())
+}

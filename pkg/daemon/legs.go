@@ -1,0 +1,246 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/leg"
+	"github.com/podlan/podlan/pkg/netconf"
+	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/segment"
+	"github.com/podlan/podlan/pkg/statefile"
+)
+
+// legs keeps both sides of the Pods' legs as they are to be: the node's, after
+// somebody has changed it or the node has another address; the Pod's, where
+// podland may enter it, after its cluster or its node has changed.
+type legs struct {
+	store *attachment.Store
+	node  *leg.Node
+	links *rtnl.Handle
+	pods  bool // Pod access
+	count func(event string)
+	*reports
+
+	mu   sync.Mutex
+	view *leaseapi.Services
+}
+
+// services is what the last look has found, nil if there was nothing.
+func (k *legs) services() *leaseapi.Services {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.view
+}
+
+// once looks at all legs. bridged: frames of bridges pass iptables.
+func (k *legs) once(ctx context.Context, records []attachment.Record, bridged bool) {
+	records = slices.DeleteFunc(slices.Clone(records), func(rec attachment.Record) bool { return rec.State != attachment.Ready })
+	latest := latestServices(records)
+	view := newView(bridged)
+	for _, rec := range records {
+		behind, err := k.follow(ctx, rec, latest[rec.Network])
+		k.report("leg of "+rec.Key.String(), err)
+		view.pod(rec, latest[rec.Network], behind)
+	}
+	if len(view.networks) > 0 {
+		view.failed(k.restore(ctx, records))
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.view = view.services()
+}
+
+// latestServices are the networks' ways as their latest ADDs have been told.
+func latestServices(records []attachment.Record) map[string]netconf.Service {
+	latest, at := map[string]netconf.Service{}, map[string]attachment.Record{}
+	for _, rec := range records {
+		// The deadlines of one boot rise with the ADDs' times.
+		if was, ok := at[rec.Network]; !ok || rec.Deadline > was.Deadline {
+			latest[rec.Network], at[rec.Network] = rec.Service, rec
+		}
+	}
+	return latest
+}
+
+// follow brings the record of one leg, and the Pod's side, in line with its
+// network and the node, and returns what the Pod lacks then.
+func (k *legs) follow(ctx context.Context, seen attachment.Record, latest netconf.Service) (behind []string, err error) {
+	if !seen.LegWanted() {
+		return k.never(seen, latest), nil
+	}
+	if err := k.device(ctx, seen); err != nil {
+		return nil, err
+	}
+	want, noIP := k.now(seen, latest)
+	behind, err = k.lacks(seen, want)
+	if err != nil || len(behind) == 0 && sameNode(seen, want) {
+		return behind, errors.Join(noIP, err)
+	}
+	lock, rec, err := k.store.TryTake(seen.Key)
+	if errors.Is(err, statefile.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
+		return behind, noIP
+	}
+	if err != nil {
+		return behind, errors.Join(noIP, err)
+	}
+	defer lock.Release()
+	if rec.State != attachment.Ready || !rec.LegWanted() {
+		return nil, noIP
+	}
+	behind, err = k.change(ctx, rec, latest)
+	return behind, errors.Join(noIP, err)
+}
+
+// never is what a Pod lacks that has no leg, though one made now would.
+func (k *legs) never(rec attachment.Record, latest netconf.Service) (behind []string) {
+	if rec.Leg == "" && latest.On() {
+		for _, cidr := range latest.CIDRs {
+			behind = append(behind, cidr.String())
+		}
+	}
+	return behind
+}
+
+// now is the record as an ADD would write it; with an error, the node's address
+// is the former one.
+func (k *legs) now(rec attachment.Record, latest netconf.Service) (attachment.Record, error) {
+	if latest.On() { // what is off is so for Pods to come
+		rec.Service = latest
+	}
+	nodeIP, err := leg.NodeIP(k.links, rec.Service)
+	if err == nil {
+		rec.NodeIP = nodeIP
+	}
+	return rec, err
+}
+
+// sameNode tells whether the node's side is the same by both records.
+func sameNode(a, b attachment.Record) bool {
+	return a.NodeIP == b.NodeIP && a.Service.Mode == b.Service.Mode && a.Service.NodeIP == b.Service.NodeIP
+}
+
+// lacks says what the Pod's side lacks of what is wanted.
+func (k *legs) lacks(has, want attachment.Record) (lacks []string, err error) {
+	side, err := want.SideNow(k.links)
+	if err != nil {
+		return nil, err
+	}
+	for _, cidr := range side.CIDRs {
+		if !slices.Contains(has.Service.CIDRs, cidr) {
+			lacks = append(lacks, cidr.String())
+		}
+	}
+	for _, addr := range side.NodeAddrs {
+		if !slices.Contains(has.PodSide.NodeAddrs, addr) {
+			lacks = append(lacks, netip.PrefixFrom(addr, addr.BitLen()).String())
+		}
+	}
+	if mac := side.LegMAC.String(); mac != has.PodSide.LegMAC {
+		lacks = append(lacks, "the node's MAC "+mac)
+	}
+	return lacks, nil
+}
+
+// change has the record, and the Pod where that is allowed, follow. The caller
+// holds the attachment's lock.
+func (k *legs) change(ctx context.Context, rec attachment.Record, latest netconf.Service) (behind []string, err error) {
+	want, _ := k.now(rec, latest)
+	behind, err = k.lacks(rec, want)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(behind) == 0:
+		want.Service.CIDRs = rec.Service.CIDRs // it may have more of them
+	case k.pods:
+		want, err = want.ConfigureLeg(ctx, k.links)
+		if _, short := errors.AsType[*leg.Shortfall](err); err != nil && !short {
+			return behind, err
+		}
+		k.count("leg_changed")
+		k.log.Info("the Pod's way to Services and its node follows", "key", rec.Key.String(), "lacked", behind)
+		behind = nil
+	default:
+		want.Service.CIDRs = rec.Service.CIDRs
+	}
+	if sameNode(rec, want) && len(behind) > 0 {
+		return behind, nil
+	}
+	return behind, k.store.Put(want)
+}
+
+// device makes the node's VLAN device on a filtering bridge anew, after somebody
+// has deleted it or the bridge.
+func (k *legs) device(ctx context.Context, seen attachment.Record) error {
+	_, err := k.links.Link(seen.Leg)
+	if seen.PVID() == 0 || !errors.Is(err, rtnl.ErrNotFound) {
+		return err
+	}
+	lock, rec, err := k.store.TryTake(seen.Key)
+	if err != nil {
+		return err
+	}
+	defer lock.Release()
+	unlock, err := k.store.LockSegment(ctx, rec.Place().Locks())
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	made, err := segment.VLANDevice(ctx, k.links, rec.Bridge, rec.PVID())
+	if err != nil || made.Name == rec.Leg {
+		return err
+	}
+	rec.Leg = made.Name
+	return k.store.Put(rec)
+}
+
+// restore puts back what the node's side lacks.
+func (k *legs) restore(ctx context.Context, seen []attachment.Record) error {
+	intact, err := k.node.Intact(ctx, wantedLegs(seen))
+	if err == nil && intact {
+		k.report("legs", nil)
+		return nil
+	}
+	restored, err := k.node.Restore(ctx, k.wanted)
+	k.report("legs", err)
+	if restored {
+		k.count("leg_restored")
+		k.log.Warn("the node's way to Pods, or Services' rules, were not as they are to be: restored")
+	}
+	return err
+}
+
+// wanted is as restorer.wanted: a DEL takes the node's side away before the
+// record.
+func (k *legs) wanted() ([]leg.Leg, error) {
+	records, err := k.store.All()
+	if err != nil {
+		return nil, err
+	}
+	var idle []attachment.Record
+	for _, seen := range records {
+		lock, rec, err := k.store.TryTake(seen.Key)
+		if err != nil {
+			continue
+		}
+		lock.Release()
+		idle = append(idle, rec)
+	}
+	return wantedLegs(idle), nil
+}
+
+func wantedLegs(records []attachment.Record) (all []leg.Leg) {
+	for _, rec := range records {
+		if l, _ := rec.PodLeg(); rec.State == attachment.Ready && rec.LegWanted() {
+			all = append(all, l)
+		}
+	}
+	return all
+}
