@@ -18,14 +18,26 @@ import (
 type PodSide struct {
 	// Addrs are the Pod's; without one of IPv4 there is nothing to do.
 	Addrs []netip.Prefix
-	// LegMAC is the leg device's.
+	// LegMAC is the leg device's: what the node sends from.
 	LegMAC net.HardwareAddr
+	// PortMAC is the host end's, by which a bridge hands a frame to its node as by
+	// its own. That one may be the lowest of all its ports', and change as others
+	// join: a Pod that sends to it would lose its node. Unset: LegMAC.
+	PortMAC net.HardwareAddr
 	// CIDRs are the networks of Services, NodeAddrs what the function of that name
 	// returns.
 	CIDRs     []netip.Prefix
 	NodeAddrs []netip.Addr
 	// NoReplies: there was a *Shortfall, and nobody looks for what it lacks.
 	NoReplies bool
+}
+
+// gatewayMAC is what the Pod sends to.
+func (p PodSide) gatewayMAC() net.HardwareAddr {
+	if p.PortMAC != nil {
+		return p.PortMAC
+	}
+	return p.LegMAC
 }
 
 // source is the Pod's address on the leg.
@@ -50,7 +62,7 @@ func ConfigurePod(_ context.Context, netns, ifName string, p PodSide) error {
 		return nil
 	}
 	return inPod(netns, ifName, func(h *rtnl.Handle, index int) error {
-		if err := h.SetNeighbour(index, Gateway(), p.LegMAC); err != nil {
+		if err := h.SetNeighbour(index, Gateway(), p.gatewayMAC()); err != nil {
 			return err
 		}
 		if err := setRoutes(h, index, p, source); err != nil {
@@ -75,8 +87,8 @@ func VerifyPod(_ context.Context, netns, ifName string, p PodSide) error {
 		if err != nil {
 			return err
 		}
-		if mac := bound[Gateway()]; !bytes.Equal(mac, p.LegMAC) {
-			return fmt.Errorf("%w: neighbour %s is %q, not %q", errDiffers, Gateway(), mac, p.LegMAC)
+		if mac := bound[Gateway()]; !bytes.Equal(mac, p.gatewayMAC()) {
+			return fmt.Errorf("%w: neighbour %s is %q, not %q", errDiffers, Gateway(), mac, p.gatewayMAC())
 		}
 		if err := verifyRoutes(h, index, p, source); err != nil || p.NoReplies {
 			return err

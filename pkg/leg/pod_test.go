@@ -97,11 +97,11 @@ func TestARunningPodFollowsItsClusterAndItsNode(t *testing.T) {
 	p := apart(t)
 	p.nodePort(t)
 	p.side.CIDRs = []netip.Prefix{netip.MustParsePrefix("172.20.0.0/16"), netip.MustParsePrefix("2001:db8::/108")}
-	p.side.NodeAddrs = []netip.Addr{netip.MustParseAddr("192.0.2.11")}
+	p.side.NodeAddrs = []netip.Addr{netip.MustParseAddr("192.0.2.11"), p.leg.NodeIP}
 	wantCode(t, p.verify(t), leaseapi.CodeChanged)
 	must(t, p.configure(t))
 	must(t, p.verify(t))
-	p.wantRoutes(t, "172.20.0.0/16", "192.0.2.11/32")
+	p.wantRoutes(t, "172.20.0.0/16", "192.0.2.11/32", nodeAddr+"/32")
 
 	index := p.pod.Must(t, "eth0").Attrs().Index
 	must(t, p.pod.DelAddr(index, &netlink.Addr{IPNet: rtnl.IPNet(p.leg.Addrs[0])}))
@@ -112,7 +112,7 @@ func TestARunningPodFollowsItsClusterAndItsNode(t *testing.T) {
 	p.side.LegMAC = net.HardwareAddr{2, 0, 0, 0, 7, 7}
 	must(t, p.configure(t))
 	must(t, p.verify(t))
-	p.wantRoutes(t, "172.20.0.0/16", "192.0.2.11/32")
+	p.wantRoutes(t, "172.20.0.0/16", "192.0.2.11/32", nodeAddr+"/32")
 }
 
 // wantRoutes expects these by the leg, and no others.

@@ -31,6 +31,7 @@ func tagged(t *testing.T) *place {
 	dev, err := segment.VLANDevice(t.Context(), p.node.Handle, "lan0", 20)
 	must(t, err)
 	p.leg.Device, p.side.LegMAC = dev.Name, dev.MAC
+	p.side.PortMAC = p.node.Must(t, p.leg.Port).Attrs().HardwareAddr
 	return p
 }
 
