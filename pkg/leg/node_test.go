@@ -235,8 +235,13 @@ func TestAPodKnowsItsNodesAddressesButThoseOfServices(t *testing.T) {
 	p.node.Bridge(t, "kube-ipvs0")
 	p.node.Bridge(t, "nodelocaldns")
 	for _, a := range []struct{ link, addr string }{
-		{"docker0", "172.17.0.1/16"}, {"kube-ipvs0", "203.0.113.1/32"}, {"nodelocaldns", "169.254.20.10/32"},
-		{"nodelocaldns", "10.96.0.10/32"}, {"lo", "192.0.2.77/32"}, {"eth0", "2001:db8::10/64"}, {"lan0", "198.18.0.2/16"},
+		{"docker0", "172.17.0.1/16"},
+		{"kube-ipvs0", "203.0.113.1/32"},
+		{"nodelocaldns", "169.254.20.10/32"},
+		{"nodelocaldns", "10.96.0.10/32"},
+		{"lo", "192.0.2.77/32"},
+		{"eth0", "2001:db8::10/64"},
+		{"lan0", "198.18.0.2/16"},
 		{"lan0", "198.19.0.1/24"},
 	} {
 		p.node.Address(t, a.link, a.addr)

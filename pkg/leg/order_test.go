@@ -29,9 +29,9 @@ func TestALegStandsBeforeTheFirstFrame(t *testing.T) {
 // TestAPodKeepsItsNodeWhenTheBridgesMACChanges: an administrator's bridge has that
 // of its lowest port. Only answers in a client's name wait for podland.
 func TestAPodKeepsItsNodeWhenTheBridgesMACChanges(t *testing.T) {
-	for name, make := range map[string]func(*testing.T) *place{"on two networks": apart, "on one network": together} {
+	for name, build := range map[string]func(*testing.T) *place{"on two networks": apart, "on one network": together} {
 		t.Run(name, func(t *testing.T) {
-			p := make(t)
+			p := build(t)
 			p.nodePort(t)
 			pod := p.leg.Addrs[0].Addr().String()
 			p.side.PortMAC = p.node.Must(t, p.leg.Port).Attrs().HardwareAddr

@@ -4,7 +4,7 @@ import "errors"
 
 // Shortfall is what a leg has to do without on this machine: all else of it
 // stands, and its caller may warn and go on.
-type Shortfall struct {
+type Shortfall struct { //nolint:errname // a warning to most callers: nothing is wrong with what stands
 	// What is missing, and what does not work without it.
 	What string
 	Err  error

@@ -41,7 +41,8 @@ func TestTheWayToServicesIsRead(t *testing.T) {
 		"IPv6 is told and left out": {withIPAM + `,"serviceCIDRs":["10.96.0.0/12","2001:db8::/108"]`, netconf.Service{Mode: netconf.ServiceSNAT, CIDRs: services}, "2001:db8::/108"},
 		"the node's address": {
 			withIPAM + `,"service":{"cidrs":["10.96.0.0/12"],"nodeIP":"192.0.2.10"}`,
-			netconf.Service{Mode: netconf.ServiceSNAT, CIDRs: services, NodeIP: netip.MustParseAddr("192.0.2.10")}, "",
+			netconf.Service{Mode: netconf.ServiceSNAT, CIDRs: services, NodeIP: netip.MustParseAddr("192.0.2.10")},
+			"",
 		},
 	}
 	for name, c := range cases {
