@@ -104,7 +104,7 @@ func (a *add) build(ctx context.Context) (*current.Result, error) {
 	if a.rec.Order == attachment.PortFirst {
 		steps = []func(context.Context) error{a.open, a.configure, a.join, a.lease, a.configure, a.open}
 	}
-	for _, step := range append(steps, a.settle, a.gateway, a.masquerade, a.service, a.announce) {
+	for _, step := range append(steps, a.settle, a.gateway, a.masquerade, a.nodeSide, a.announce, a.podSide) {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}

@@ -9,9 +9,9 @@ import (
 	"github.com/podlan/podlan/pkg/segment"
 )
 
-// service makes the Pod's way to Services and to its node: on record before
-// anything of it is made, the node's side first.
-func (a *add) service(ctx context.Context) error {
+// nodeSide makes the node's side of the Pod's leg: on record before anything of it is
+// made, and before the Pod's.
+func (a *add) nodeSide(ctx context.Context) error {
 	if !a.rec.Service.On() {
 		return nil
 	}
@@ -25,9 +25,17 @@ func (a *add) service(ctx context.Context) error {
 	if err := a.record(); err != nil {
 		return err
 	}
-	if err := a.warned(a.store.AddLeg(ctx, a.legs, a.rec)); err != nil {
-		return err
+	return a.warned(a.store.AddLeg(ctx, a.legs, a.rec))
+}
+
+// podSide gives the Pod its way to Services and to its node. It comes after the
+// announcement, which sets the Pod end's MAC: with that, the kernel forgets all
+// neighbours.
+func (a *add) podSide(ctx context.Context) error {
+	if a.rec.Leg == "" {
+		return nil
 	}
+	var err error
 	a.rec, err = a.rec.ConfigureLeg(ctx, a.links)
 	return a.warned(err)
 }
