@@ -169,10 +169,13 @@ func TestWhatOnePodLacksIsNotTheOthersLoss(t *testing.T) {
 func TestOfTwoSandboxesOfOnePodEitherIsIntact(t *testing.T) {
 	p := apart(t)
 	stood := kept(t, p.node)
-	for _, both := range [][]leg.Leg{{twin(p.leg, "lan0"), p.leg}, {p.leg, twin(p.leg, "lan0")}} {
-		_, err := p.routes.Restore(t.Context(), these(both...))
+	third := twin(p.leg, "lan0")
+	third.Port, third.Addrs = "vethpl000000003", []netip.Prefix{netip.MustParsePrefix("198.18.1.7/16")}
+	for _, all := range [][]leg.Leg{{twin(p.leg, "lan0"), p.leg, third}, {third, p.leg, twin(p.leg, "lan0")}} {
+		_, err := p.routes.Restore(t.Context(), these(all...))
 		must(t, err)
-		p.restores(t, false, both...)
+		p.restores(t, false, all...)
+		must(t, p.routes.Remove(t.Context(), third, these(p.leg, twin(p.leg, "lan0"))))
 	}
 	if got := kept(t, p.node); !slices.Equal(got, stood) {
 		t.Errorf("was\n%s\nis\n%s", strings.Join(stood, "\n"), strings.Join(got, "\n"))

@@ -30,19 +30,20 @@ func (r routes) add(_ context.Context, l Leg, _ []Leg) error {
 	if err := r.h.SetSysctls(rtnl.Sysctl{Path: forwarding, Value: "1"}); err != nil {
 		return fmt.Errorf("leg: %w", err)
 	}
+	return r.put(l, l.addrs())
+}
+
+// put makes the way to these addresses of the leg's.
+func (r routes) put(l Leg, pods []netip.Addr) error {
 	own, err := ownAddrs(r.h)
 	if err != nil {
 		return err
 	}
-	return r.put(l, own)
-}
-
-func (r routes) put(l Leg, own []ownAddr) error {
 	near, err := l.neighbourhood(r.h, own)
 	if err != nil {
 		return err
 	}
-	for _, pod := range l.addrs() {
+	for _, pod := range pods {
 		if slices.Contains(near.pods, pod) {
 			continue
 		}
@@ -79,41 +80,49 @@ func (r routes) untaken(pod netip.Addr) error {
 
 // remove leaves to another leg with the same address what that one needs: an
 // earlier sandbox's DEL may come after the next one's ADD.
-func (r routes) remove(ctx context.Context, l Leg, others []Leg) error {
+func (r routes) remove(_ context.Context, l Leg, others []Leg) error {
 	var failed error
 	for _, pod := range l.addrs() {
-		if heir := slices.IndexFunc(others, func(o Leg) bool { return slices.Contains(o.addrs(), pod) }); heir >= 0 {
-			failed = errors.Join(failed, r.restore(ctx, others[heir:heir+1]))
-			continue
+		if !r.inherited(l, pod, others) {
+			failed = errors.Join(failed, r.take(l, pod))
 		}
-		failed = errors.Join(failed, r.take(l, pod))
 	}
 	return failed
 }
 
+// inherited gives what stands for the address to another leg that has it; false
+// if none does, or none can.
+func (r routes) inherited(l Leg, pod netip.Addr, others []Leg) bool {
+	heir := slices.IndexFunc(others, func(o Leg) bool { return o.Device == l.Device && slices.Contains(o.addrs(), pod) })
+	return heir >= 0 && r.put(others[heir], []netip.Addr{pod}) == nil
+}
+
 func (r routes) take(l Leg, pod netip.Addr) error {
-	// By whatever device: the leg's may have been made anew.
-	err := r.h.DelRoute(&netlink.Route{
-		Dst: rtnl.IPNet(netip.PrefixFrom(pod, pod.BitLen())), Scope: netlink.SCOPE_LINK, Protocol: Origin,
-	})
-	link, missing := r.h.Link(l.Device)
-	if missing == nil {
-		missing = r.h.DelNeighbour(link.Attrs().Index, pod)
+	link, err := r.h.Link(l.Device)
+	if errors.Is(err, rtnl.ErrNotFound) {
+		return nil // and with it all that was on it
 	}
-	if errors.Is(missing, rtnl.ErrNotFound) {
+	if err != nil {
 		return err
 	}
-	return errors.Join(err, missing)
+	index := link.Attrs().Index
+	route := hostRoute(index, pod, netip.Addr{}) // from whatever source
+	return errors.Join(r.h.DelRoute(route), r.h.DelNeighbour(index, pod))
 }
 
 func (r routes) restore(_ context.Context, legs []Leg) error {
 	failed := r.h.SetSysctls(rtnl.Sysctl{Path: forwarding, Value: "1"})
-	own, err := ownAddrs(r.h)
+	s, err := r.standing(legs)
 	if err != nil {
 		return errors.Join(failed, err)
 	}
+	missing := s.missing(legs)
 	for _, l := range legs {
-		if err := r.put(l, own); err != nil {
+		pods := slices.DeleteFunc(l.addrs(), func(pod netip.Addr) bool { return !missing[pod] })
+		if len(pods) == 0 {
+			continue
+		}
+		if err := r.put(l, pods); err != nil {
 			failed = errors.Join(failed, fmt.Errorf("port %s: %w", l.Port, err))
 		}
 	}
@@ -128,22 +137,7 @@ func (r routes) intact(_ context.Context, legs []Leg) (bool, error) {
 		return false, err
 	}
 	s, err := r.standing(legs)
-	if err != nil {
-		return false, err
-	}
-	// Of two sandboxes of one Pod, the later one has the address.
-	had := make(map[netip.Addr]bool)
-	for _, l := range legs {
-		for _, pod := range l.addrs() {
-			had[pod] = had[pod] || s.has(l, pod)
-		}
-	}
-	for _, has := range had {
-		if !has {
-			return false, nil
-		}
-	}
-	return true, nil
+	return err == nil && len(s.missing(legs)) == 0, err
 }
 
 // standing is what the kernel has of the node's side.
@@ -187,6 +181,25 @@ func (r routes) standing(legs []Leg) (standing, error) {
 		}
 	}
 	return s, nil
+}
+
+// missing are the addresses of which no leg has the way that it needs: of two
+// sandboxes of one Pod, one has it.
+func (s standing) missing(legs []Leg) map[netip.Addr]bool {
+	missing := make(map[netip.Addr]bool)
+	for _, l := range legs {
+		for _, pod := range l.addrs() {
+			missing[pod] = true
+		}
+	}
+	for _, l := range legs {
+		for _, pod := range l.addrs() {
+			if s.has(l, pod) {
+				delete(missing, pod)
+			}
+		}
+	}
+	return missing
 }
 
 func (s standing) has(l Leg, pod netip.Addr) bool {
