@@ -3,19 +3,12 @@
 package kube_test
 
 import (
-	"context"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"net/netip"
 	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
-	"github.com/vishvananda/netlink"
-
+	"github.com/podlan/podlan/integration/debs"
 	"github.com/podlan/podlan/integration/kube"
 	"github.com/podlan/podlan/integration/lab"
 )
@@ -26,53 +19,80 @@ const target = 8080
 // object is a JSON object, to be written down in a test.
 type object = map[string]any
 
-// site is a cluster on a LAN: a host, and a node for each mode of kube-proxy with
-// bridge-nf off and on. Whoever is an endpoint answers with its name and with who
-// asked.
+// site is a cluster on a LAN and on another beside it: a host, and a node for each
+// mode of kube-proxy with bridge-nf off and on. Whoever is an endpoint answers
+// with its name and with who asked.
 type site struct {
+	*lab.Lab
 	cluster *kube.Cluster
 	host    *lab.Host
-	nodes   []node
+	far     *lab.Network
+	nodes   []*node
 }
 
-// node is a node with two Pods, whose addresses come from host-local and from the
-// LAN's DHCP server.
+// node is a node with Pods, whose addresses come from host-local and from the
+// LAN's DHCP server, and one on the other network.
 type node struct {
 	*lab.Node
 	// bridgeNF tells that what its bridge forwards passes its IP rules.
-	bridgeNF      bool
-	local, leased kube.Endpoint
+	bridgeNF           bool
+	local, leased, far resident
 }
 
-func newSite(t *testing.T) site {
+func (n *node) pods() []resident { return []resident{n.local, n.leased, n.far} }
+
+// resident is whom a Service may lead to.
+type resident struct {
+	*lab.Netns
+	at kube.Endpoint
+}
+
+func newSite(t *testing.T) *site {
 	t.Helper()
 	l := lab.New(t, lab.Options{CNIPath: reference(t)})
-	s := site{host: l.Host("host"), cluster: kube.New(t, l)}
-	answers(t, s.host.Netns)
+	s := &site{Lab: l, host: l.Host("host"), far: l.Network("far", netip.MustParsePrefix("100.64.0.0/16")), cluster: kube.New(t, l)}
+	l.Route(s.far)
+	s.host.Answers(":8080")
 	for _, mode := range kube.Modes() {
 		for _, bridgeNF := range []bool{false, true} {
-			name := fmt.Sprintf("%s-%d", mode, number(bridgeNF))
-			s.nodes = append(s.nodes, newNode(t, l.Node(name, lab.NodeOptions{Bridge: "lan0"}), bridgeNF))
-			s.cluster.Proxy(s.nodes[len(s.nodes)-1].Node, mode)
+			name := string(mode) + "-" + strconv.Itoa(number(bridgeNF))
+			n := s.newNode(t, l.Node(name, lab.NodeOptions{Bridge: "lan0"}), bridgeNF)
+			s.cluster.Proxy(n.Node, mode)
+			s.nodes = append(s.nodes, n)
 		}
 	}
 	return s
 }
 
-func newNode(t *testing.T, n *lab.Node, bridgeNF bool) node {
+func (s *site) newNode(t *testing.T, ln *lab.Node, bridgeNF bool) *node {
 	t.Helper()
+	n := &node{Node: ln, bridgeNF: bridgeNF}
 	if err := n.SetSysctl("net.bridge.bridge-nf-call-iptables", strconv.Itoa(number(bridgeNF))); err != nil {
 		t.Fatalf("%v (does the kernel lack br_netfilter?)", err)
 	}
-	answers(t, n.Netns)
+	iptables, err := debs.Find(t.Context(), "iptables")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.AddEnv(iptables.Env...)
+	s.far.Plug(n.Netns, "eth2")
+	n.Answers(":8080")
 	n.StartPodland()
-	// Beside the node's own address, far from the server's pool.
 	a := n.Addr.Addr().As4()
-	own := netip.AddrFrom4([4]byte{a[0], a[1], a[2] + 77, a[3]}).String()
-	return node{
-		Node: n, bridgeNF: bridgeNF,
-		local:  pod(t, n, "local", object{"type": "host-local", "subnet": n.Addr.Masked().String(), "rangeStart": own, "rangeEnd": own}),
-		leased: pod(t, n, "leased", object{"type": "podlan-dhcp"}),
+	// Beside the node's own address, far from the server's pool.
+	near := netip.AddrFrom4([4]byte{a[0], a[1], a[2] + 77, a[3]})
+	far := netip.AddrFrom4([4]byte{100, 64, 77, a[3]})
+	n.local = n.pod(t, "local", static(near, s.Gateway()), object{"bridge": "lan0"})
+	n.leased = n.pod(t, "leased", object{"type": "podlan-dhcp"}, object{"bridge": "lan0"})
+	n.far = n.pod(t, "far", static(far, s.far.Gateway()), object{"bridge": "far0", "uplink": "eth2"})
+	return n
+}
+
+// static is one address of host-local.
+func static(addr, gw netip.Addr) object {
+	return object{
+		"type": "host-local", "subnet": netip.PrefixFrom(addr, 16).Masked(), "rangeStart": addr, "rangeEnd": addr,
+		"gateway": gw, "routes": []object{{"dst": "0.0.0.0/0"}},
 	}
 }
 
@@ -93,78 +113,40 @@ func reference(t *testing.T) []string {
 	return []string{filepath.Join(root, "bin", "reference")}
 }
 
+// hostPort is where portmap leads to each Pod: the last three digits are its own.
+func hostPort(name string) uint16 {
+	return map[string]uint16{"local": 8001, "leased": 8002, "far": 8003}[name]
+}
+
+// network is a conflist of podlan-bridge and, behind it, the reference's portmap.
+func (n *node) network(name string, ipam object, keys object) []byte {
+	bridge := object{"type": "podlan-bridge", "ipam": ipam, "serviceCIDRs": []string{"10.96.0.0/12"}}
+	for k, v := range keys {
+		bridge[k] = v
+	}
+	portmap := object{"type": "portmap", "capabilities": object{"portMappings": true}}
+	return n.Conf(object{"cniVersion": "1.0.0", "name": name, "plugins": []object{bridge, portmap}})
+}
+
 // pod attaches a Pod that answers.
-func pod(t *testing.T, n *lab.Node, name string, ipam object) kube.Endpoint {
+func (n *node) pod(t *testing.T, name string, ipam object, keys object) resident {
 	t.Helper()
 	p := n.Pod(name)
-	conf := n.Conf(object{"cniVersion": "1.1.0", "name": name, "type": "podlan-bridge", "bridge": "lan0", "ipam": ipam})
-	result, err := n.Add(t.Context(), conf, p)
+	result, err := n.Add(t.Context(), n.network(name, ipam, keys), p, mapped(name))
 	if err != nil {
 		t.Fatalf("ADD: %v", err)
 	}
-	answers(t, p.Netns)
+	p.Answers(":8080")
 	addr, ok := netip.AddrFromSlice(lab.Result(t, result).IPs[0].Address.IP)
 	if !ok {
 		t.Fatal("ADD: a result without an address")
 	}
-	return kube.Endpoint{Addr: addr.Unmap(), Node: n.Name()}
+	return resident{p.Netns, kube.Endpoint{Addr: addr.Unmap(), Node: n.Name()}}
 }
 
-// answers serves the namespace's name and the asker's address.
-func answers(t *testing.T, ns *lab.Netns) {
-	t.Helper()
-	l, err := ns.Listen(t.Context(), "tcp4", fmt.Sprintf(":%d", target))
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		from, _, _ := net.SplitHostPort(r.RemoteAddr)
-		fmt.Fprintf(w, "%s asked by %s", ns.Name(), from)
-	})}
-	go func() { _ = server.Serve(l) }()
-	t.Cleanup(func() { _ = server.Close() })
-}
-
-// answered asks until somebody answers, and wants this to be the endpoint, with
-// this source.
-func answered(t *testing.T, from *lab.Netns, at netip.AddrPort, endpoint string, source netip.Addr) {
-	t.Helper()
-	client := from.HTTPClient()
-	client.Timeout = 5 * time.Second // what is dropped is asked again
-	var got string
-	lab.Eventually(t, "an answer from "+at.String(), func() (err error) {
-		got, err = get(t.Context(), client, "http://"+at.String())
-		return err
-	})
-	if want := fmt.Sprintf("%s asked by %s", endpoint, source); got != want {
-		t.Errorf("%s from %s: %s; want %s", at, from.Name(), got, want)
-	}
-}
-
-func get(ctx context.Context, client *http.Client, url string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	return string(body), err
-}
-
-// routed sends what goes to an address by the node, as the LAN's router would
-// for a load balancer's.
-func routed(t *testing.T, from *lab.Netns, to netip.Addr, via netip.Addr) {
-	t.Helper()
-	h, err := from.Netlink()
-	if err != nil {
-		t.Fatal(err)
-	}
-	dst := &net.IPNet{IP: to.AsSlice(), Mask: net.CIDRMask(32, 32)}
-	if err := h.RouteAdd(&netlink.Route{Dst: dst, Gw: via.AsSlice()}); err != nil {
-		t.Fatal(err)
-	}
+// mapped has the runtime ask for a Pod's hostPort.
+func mapped(name string) lab.Attachment {
+	return lab.Attachment{CapabilityArgs: object{
+		"portMappings": []object{{"hostPort": hostPort(name), "containerPort": target, "protocol": "tcp"}},
+	}}
 }

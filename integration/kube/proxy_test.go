@@ -3,105 +3,194 @@
 package kube_test
 
 import (
+	"context"
+	"net"
 	"net/netip"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/integration/kube"
 	"github.com/podlan/podlan/integration/lab"
 )
 
+// TestARealKubeProxyLeadsToEndpointsOnTheLAN: from the nodes, from the LAN, and
+// from Pods, which are seen as docs/services.md promises.
 func TestARealKubeProxyLeadsToEndpointsOnTheLAN(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	var all []question
-	for i, n := range s.nodes {
-		other := s.nodes[(i+1)%len(s.nodes)]
-		all = append(all, s.clusterIPs(n, other)...)
-		all = append(all, s.nodePorts(n, other)...)
-		all = append(all, s.loadBalancer(t, n))
+	all := map[string][]question{
+		"ClusterIPs":     s.clusterIPs(),
+		"NodePorts":      s.nodePorts(),
+		"load balancers": s.loadBalancers(t),
+		"hostPorts":      s.hostPorts(),
+		"without":        s.directly(),
 	}
-	for _, q := range all {
-		s.cluster.AwaitRules(q.node.Node, q.service)
+	for _, questions := range all {
+		for _, q := range questions {
+			if q.service.Name != "" {
+				s.cluster.AwaitRules(q.node.Node, q.service)
+			}
+		}
 	}
-	for _, q := range all {
-		t.Run(q.service.Name, func(t *testing.T) {
-			t.Parallel()
-			answered(t, q.from, q.at, q.answers, q.source)
-		})
+	for what, questions := range all {
+		t.Run(what, func(t *testing.T) { put(t, questions) })
 	}
+	t.Run("API server", s.reachesAPIServer)
+	t.Run("a Pod's life", s.leavesNothing)
 }
 
-// question is asked from a namespace at an address of a Service that the node's
-// rules know, and is answered by an endpoint that sees a source.
+// question is asked from a namespace at an address that the node knows, and is
+// answered by an endpoint that sees a source.
 type question struct {
-	node    node
-	service kube.Service
+	node    *node
+	service kube.Service // none: it is no Service's
 	from    *lab.Netns
 	at      netip.AddrPort
-	answers string
-	source  netip.Addr
+	by      *lab.Netns
+	seen    netip.Addr
 }
 
-// clusterIPs are asked from the node itself: for its own Pods they want what is
-// still to be built, see doc.go.
-func (s site) clusterIPs(n, other node) []question {
-	var all []question
-	for name, c := range map[string]struct {
-		endpoint kube.Endpoint
-		answers  string
-	}{
-		"lan-host":           {kube.Endpoint{Addr: s.host.Addr.Addr()}, "host"},
-		"local-pod":          {n.local, n.Name() + "-local"},
-		"leased-pod":         {n.leased, n.Name() + "-leased"},
-		"pod-elsewhere":      {other.leased, other.Name() + "-leased"},
-		"host-network":       {hostNetwork(n), n.Name()},
-		"other-host-network": {hostNetwork(other), other.Name()},
-	} {
-		svc := s.cluster.Service(name+"-from-"+n.Name(), kube.Spec{Port: 80, Target: target, Endpoints: []kube.Endpoint{c.endpoint}})
-		all = append(all, question{n, svc, n.Netns, netip.AddrPortFrom(svc.ClusterIP, 80), c.answers, n.Addr.Addr()})
-	}
-	return all
-}
-
-func (s site) nodePorts(n, other node) []question {
-	type port struct {
-		endpoint kube.Endpoint
-		local    bool
-		answers  string
-		source   netip.Addr
-	}
-	client := s.host.Addr.Addr()
-	ports := map[string]port{
-		"port-of-node":       {hostNetwork(n), false, n.Name(), client},
-		"local-port-of-node": {hostNetwork(n), true, n.Name(), client},
-	}
-	// With bridge-nf the kernel bridges what it has translated, and never to the
-	// port that it came in by: no NodePort leads back to the LAN there.
-	if !n.bridgeNF {
-		// What the node sends on bears its address.
-		ports["port-to-other-node"] = port{hostNetwork(other), false, other.Name(), n.Addr.Addr()}
-	}
-	var all []question
-	for name, c := range ports {
-		svc := s.cluster.Service(name+"-by-"+n.Name(), kube.Spec{
-			Type: kube.NodePort, Port: 80, Target: target, Local: c.local, Endpoints: []kube.Endpoint{c.endpoint},
-		})
-		all = append(all, question{n, svc, s.host.Netns, netip.AddrPortFrom(n.Addr.Addr(), svc.NodePort), c.answers, c.source})
-	}
-	return all
-}
-
-// loadBalancer is one that sends to the node and keeps the client's address.
-func (s site) loadBalancer(t *testing.T, n node) question {
+// put asks all of them, some at a time.
+func put(t *testing.T, all []question) {
 	t.Helper()
-	// Beside the LAN's own addresses, one for each node.
-	ingress := netip.AddrFrom4([4]byte{198, 19, 0, n.Addr.Addr().As4()[3]})
-	routed(t, s.host.Netns, ingress, n.Addr.Addr())
-	svc := s.cluster.Service("balanced-to-"+n.Name(), kube.Spec{
-		Type: kube.LoadBalancer, Port: 80, Target: target, Local: true, Ingress: ingress, Endpoints: []kube.Endpoint{hostNetwork(n)},
-	})
-	return question{n, svc, s.host.Netns, netip.AddrPortFrom(ingress, 80), n.Name(), s.host.Addr.Addr()}
+	atATime := make(chan struct{}, 8)
+	var wg sync.WaitGroup
+	for _, q := range all {
+		wg.Go(func() {
+			atATime <- struct{}{}
+			defer func() { <-atATime }()
+			// What is dropped is sent again after 1, 3 and 7 s.
+			ctx, cancel := context.WithTimeout(t.Context(), lab.Stretch(20*time.Second))
+			defer cancel()
+			got, err := q.from.Ask(ctx, q.at)
+			if want := q.by.Answer(q.seen); err != nil || got != want {
+				t.Errorf("%s of %s: %s asks %s: %q, want %q (%v)", q.service.Name, q.node.Name(), q.from.Name(), q.at, got, want, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// residents are all that can be an endpoint.
+func (s *site) residents() []resident {
+	all := []resident{{s.host.Netns, kube.Endpoint{Addr: s.host.Addr.Addr()}}}
+	for _, n := range s.nodes {
+		all = append(append(all, hostNetwork(n)), n.pods()...)
+	}
+	return all
 }
 
 // hostNetwork is an endpoint in the node's own namespace.
-func hostNetwork(n node) kube.Endpoint { return kube.Endpoint{Addr: n.Addr.Addr(), Node: n.Name()} }
+func hostNetwork(n *node) resident {
+	return resident{n.Netns, kube.Endpoint{Addr: n.Addr.Addr(), Node: n.Name()}}
+}
+
+// clusterIPs are asked from every node and each of its Pods.
+func (s *site) clusterIPs() (all []question) {
+	for _, r := range s.residents() {
+		svc := s.cluster.Service("to-"+r.Name(), kube.Spec{Port: 80, Target: target, Endpoints: []kube.Endpoint{r.at}})
+		at := netip.AddrPortFrom(svc.ClusterIP, 80)
+		for _, n := range s.nodes {
+			all = append(all, question{n, svc, n.Netns, at, r.Netns, n.Addr.Addr()})
+			for _, p := range n.pods() {
+				seen := n.Addr.Addr()
+				if r.Netns == n.Netns {
+					seen = p.at.Addr // the node knows its Pods
+				}
+				all = append(all, question{n, svc, p.Netns, at, r.Netns, seen})
+			}
+		}
+	}
+	return all
+}
+
+// nodePorts are asked from the LAN.
+func (s *site) nodePorts() (all []question) {
+	client := s.host.Addr.Addr()
+	for i, n := range s.nodes {
+		ask := func(name string, to resident, local bool, seen netip.Addr) {
+			svc := s.cluster.Service(name+"-to-"+to.Name()+"-by-"+n.Name(), kube.Spec{
+				Type: kube.NodePort, Port: 80, Target: target, Local: local, Endpoints: []kube.Endpoint{to.at},
+			})
+			all = append(all, question{n, svc, s.host.Netns, netip.AddrPortFrom(n.Addr.Addr(), svc.NodePort), to.Netns, seen})
+		}
+		ask("port", hostNetwork(n), false, client)
+		ask("local-port", hostNetwork(n), true, client)
+		for _, p := range n.pods() {
+			ask("port", p, false, n.Addr.Addr())
+			ask("local-port", p, true, client)
+		}
+		// With bridge-nf the kernel bridges what it has translated, and never to the
+		// port that it came in by: no NodePort leads back to the LAN there.
+		if other := s.nodes[(i+1)%len(s.nodes)]; !n.bridgeNF {
+			// What the node sends on bears its address.
+			ask("port", hostNetwork(other), false, n.Addr.Addr())
+			ask("port", other.leased, false, n.Addr.Addr())
+		}
+	}
+	return all
+}
+
+// loadBalancers send to the nodes and keep the client's address.
+func (s *site) loadBalancers(t *testing.T) (all []question) {
+	t.Helper()
+	for _, n := range s.nodes {
+		for i, to := range append(n.pods(), hostNetwork(n)) {
+			// Beside the LAN's own addresses, one for each.
+			ingress := netip.AddrFrom4([4]byte{198, 19, byte(i), n.Addr.Addr().As4()[3]})
+			routed(t, s.host.Netns, ingress, n.Addr.Addr())
+			svc := s.cluster.Service("balanced-to-"+to.Name(), kube.Spec{
+				Type: kube.LoadBalancer, Port: 80, Target: target, Local: true, Ingress: ingress, Endpoints: []kube.Endpoint{to.at},
+			})
+			all = append(all, question{n, svc, s.host.Netns, netip.AddrPortFrom(ingress, 80), to.Netns, s.host.Addr.Addr()})
+		}
+	}
+	return all
+}
+
+// hostPorts of the reference's portmap, from the LAN, another Pod, and the Pod
+// itself.
+func (s *site) hostPorts() (all []question) {
+	for _, n := range s.nodes {
+		for name, p := range map[string]resident{"local": n.local, "leased": n.leased, "far": n.far} {
+			at := netip.AddrPortFrom(n.Addr.Addr(), hostPort(name))
+			all = append(all,
+				question{n, kube.Service{}, s.host.Netns, at, p.Netns, s.host.Addr.Addr()},
+				question{n, kube.Service{}, p.Netns, at, p.Netns, n.Addr.Addr()})
+		}
+	}
+	return all
+}
+
+// directly is what is asked without a Service: everybody keeps their address.
+func (s *site) directly() (all []question) {
+	for _, n := range s.nodes {
+		for _, p := range n.pods() {
+			for _, r := range s.residents() {
+				if r.Netns != p.Netns {
+					all = append(all,
+						question{n, kube.Service{}, p.Netns, netip.AddrPortFrom(r.at.Addr, target), r.Netns, p.at.Addr},
+						question{n, kube.Service{}, r.Netns, netip.AddrPortFrom(p.at.Addr, target), p.Netns, r.at.Addr})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// routed sends what goes to an address by the node, as the LAN's router would
+// for a load balancer's.
+func routed(t *testing.T, from *lab.Netns, to netip.Addr, via netip.Addr) {
+	t.Helper()
+	h, err := from.Netlink()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dst := &net.IPNet{IP: to.AsSlice(), Mask: net.CIDRMask(32, 32)}
+	if err := h.RouteAdd(&netlink.Route{Dst: dst, Gw: via.AsSlice()}); err != nil {
+		t.Fatal(err)
+	}
+}

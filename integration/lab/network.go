@@ -69,23 +69,26 @@ func (n *Network) Gateway() netip.Addr { return n.plan.server }
 // Gateway is the router's address on the lab's own LAN.
 func (l *Lab) Gateway() netip.Addr { return l.plan.server }
 
-// Router adds a host that forwards between the lab's LAN and the others, and has
-// the gateways' addresses. It takes the place of a DHCP server, so there is none.
-func (l *Lab) Router(name string, networks ...*Network) *Host {
+// Route joins the lab's LAN and the others by a router with the gateways'
+// addresses: the LAN's DHCP server or, where there is none, a host of its own.
+func (l *Lab) Route(networks ...*Network) {
 	l.tb.Helper()
-	if l.server != nil {
-		l.tb.Fatalf("lab: router %s: the DHCP server has its address", name)
-	}
-	h, err := l.newHost(name, l.plan.on(l.plan.server))
+	h, err := l.router()
 	if err != nil {
-		l.tb.Fatalf("lab: router %s: %v", name, err)
+		l.tb.Fatalf("lab: router: %v", err)
 	}
 	h.must("forwarding", h.SetSysctl("net.ipv4.ip_forward", "1"))
 	for _, n := range networks {
 		n.Plug(h.Netns, n.name)
 		h.must("address", h.AddAddress(n.name, n.plan.on(n.plan.server)))
 	}
-	return h
+}
+
+func (l *Lab) router() (*Host, error) {
+	if l.server != nil {
+		return l.server.Host, nil
+	}
+	return l.newHost("router", l.plan.on(l.plan.server))
 }
 
 // AddRoute adds a route by a gateway; to 0.0.0.0/0 it is the default.
