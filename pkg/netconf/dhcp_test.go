@@ -182,6 +182,9 @@ func FuzzParseDHCP(f *testing.F) {
 		f.Add([]byte(c.conf), "K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=shop")
 	}
 	f.Add(dhcpConf(`,"hostname":"fqdn","hostnameDomain":"lan.example","options":{"dns":"ignore"},"servers":["192.0.2.1"]`), "K8S_POD_NAME=web-0")
+	for _, c := range serviceRefusals() {
+		f.Add([]byte(c.conf), c.args)
+	}
 	f.Fuzz(func(t *testing.T, stdin []byte, args string) {
 		d, err := netconf.ParseDHCP(stdin, args)
 		var cniErr *types.Error
