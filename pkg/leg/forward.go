@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mdlayher/netlink"
@@ -26,7 +27,7 @@ func (f forward) add(_ context.Context, l Leg, _ []Leg) error {
 }
 
 func (f forward) remove(_ context.Context, l Leg, others []Leg) error {
-	if bridges(others)[l.Bridge] {
+	if slices.Contains(bridges(others), l.Bridge) {
 		return nil
 	}
 	return f.each(func(c chain, _ bool) error { return c.settle(l.Bridge, false) })
@@ -36,32 +37,28 @@ func (f forward) remove(_ context.Context, l Leg, others []Leg) error {
 func (f forward) intact(_ context.Context, legs []Leg) (bool, error) {
 	intact := true
 	err := f.each(func(c chain, passes bool) error {
-		for bridge := range bridges(legs) {
-			settled, err := c.settled(bridge, passes)
-			if err != nil {
-				return err
-			}
-			intact = intact && settled
-		}
-		return nil
+		settled, err := c.settled(passes, bridges(legs)...)
+		intact = intact && settled
+		return err
 	})
 	return intact && err == nil, err
 }
 
 func (f forward) restore(ctx context.Context, legs []Leg) error {
 	var err error
-	for bridge := range bridges(legs) {
+	for _, bridge := range bridges(legs) {
 		err = errors.Join(err, f.add(ctx, Leg{Bridge: bridge}, nil))
 	}
 	return err
 }
 
-func bridges(legs []Leg) map[string]bool {
-	all := make(map[string]bool)
+func bridges(legs []Leg) []string {
+	var all []string
 	for _, l := range legs {
-		all[l.Bridge] = true
+		all = append(all, l.Bridge)
 	}
-	return all
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // each calls fn with every FORWARD chain that the namespace has, and whether

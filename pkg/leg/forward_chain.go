@@ -124,18 +124,22 @@ func noteIn(places ...[]byte) string {
 	return ""
 }
 
-// settled tells whether the bridge's rule stands before all that are not ours,
+// settled tells whether each bridge's rule stands before all that are not ours,
 // once, or is absent. A *Shortfall if that cannot be known, or be changed.
-func (c chain) settled(bridge string, wanted bool) (bool, error) {
+func (c chain) settled(wanted bool, bridges ...string) (bool, error) {
+	if len(bridges) == 0 {
+		return true, nil
+	}
 	notes, err := c.notes()
 	if err != nil {
-		return false, c.short(bridge, wanted, err)
+		return false, c.short(bridges[0], wanted, err)
 	}
-	if isSettled(notes, bridge, wanted) {
+	i := slices.IndexFunc(bridges, func(b string) bool { return !isSettled(notes, b, wanted) })
+	if i < 0 {
 		return true, nil
 	}
 	if _, ok := c.path(); !ok {
-		return false, c.short(bridge, wanted, errNoProgram)
+		return false, c.short(bridges[i], wanted, errNoProgram)
 	}
 	return false, nil
 }
@@ -153,7 +157,7 @@ func isSettled(notes []string, bridge string, wanted bool) bool {
 
 // settle puts the bridge's rule first, or takes it away.
 func (c chain) settle(bridge string, wanted bool) error {
-	settled, err := c.settled(bridge, wanted)
+	settled, err := c.settled(wanted, bridge)
 	if err != nil || settled {
 		return err
 	}
@@ -161,7 +165,7 @@ func (c chain) settle(bridge string, wanted bool) error {
 	if err != nil {
 		return c.short(bridge, wanted, err)
 	}
-	if settled, err = c.settled(bridge, wanted); err != nil || settled {
+	if settled, err = c.settled(wanted, bridge); err != nil || settled {
 		return err
 	}
 	return c.short(bridge, wanted, errors.New("the rules are as before, although iptables has changed them"))

@@ -21,13 +21,16 @@ func explain(err error) error {
 }
 
 func remedy(err error, errno unix.Errno) string {
+	r, inBatch := errors.AsType[refused](err)
 	switch errno {
 	case unix.EPERM, unix.EACCES:
 		return "it takes CAP_NET_ADMIN in this network namespace"
-	case unix.EPROTONOSUPPORT:
-		return "the kernel lacks nf_tables (CONFIG_NF_TABLES)"
+	case unix.EPROTONOSUPPORT, unix.EINVAL: // the latter to a question: no nfnetlink, no nf_tables
+		if !inBatch {
+			return "the kernel lacks nf_tables (CONFIG_NF_TABLES)"
+		}
 	case unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.ENOENT:
-		if r, ok := errors.AsType[refused](err); ok && r.needs != "" {
+		if r.needs != "" {
 			return "the kernel lacks " + r.needs
 		}
 	}

@@ -19,6 +19,7 @@ func TestARefusalNamesWhatTheKernelLacks(t *testing.T) {
 		says string
 	}{
 		"no nf_tables":   {fmt.Errorf("dial: %w", unix.EPROTONOSUPPORT), "CONFIG_NF_TABLES"},
+		"its first word": {fmt.Errorf("ask: %w", unix.EINVAL), "CONFIG_NF_TABLES"},
 		"no capability":  {refused{unix.EPERM, "sets"}, "CAP_NET_ADMIN"},
 		"no NAT":         {refused{unix.ENOENT, "NAT (CONFIG_NFT_NAT)"}, "the kernel lacks NAT (CONFIG_NFT_NAT)"},
 		"something else": {refused{unix.ENOMEM, "NAT"}, "the kernel's log"},
