@@ -28,14 +28,14 @@ type Cluster struct {
 	programs  upstream.Programs
 	api       *client
 	processes []*process
-	proxies   map[string]backend // by node
+	proxies   map[string]*backend // by node
 }
 
 // New adds a host "control" to the lab and starts etcd and kube-apiserver on it.
 // The test's cleanup ends them.
 func New(tb lab.TB, l *lab.Lab) *Cluster {
 	tb.Helper()
-	c := &Cluster{tb: tb, Control: l.Host("control"), dir: filepath.Join(l.Dir(), "kubernetes"), proxies: map[string]backend{}}
+	c := &Cluster{tb: tb, Control: l.Host("control"), dir: filepath.Join(l.Dir(), "kubernetes"), proxies: map[string]*backend{}}
 	tb.Cleanup(c.close)
 	if err := c.build(tb.Context()); err != nil {
 		tb.Fatalf("kube: %v", err)

@@ -14,24 +14,22 @@
 // die with the test's.
 //
 // The tests carry the build tag kube: `make test-kube` builds Kubernetes before
-// them, which takes minutes, and `go test ./...` shall not. They show that what
-// is here stands and leads where Kubernetes says that it does: from the node and
-// from the LAN, not yet from the Pods. With pkg/leg come those of the Pods, for
-// each mode of kube-proxy and net.bridge.bridge-nf-call-iptables 0 and 1:
+// them, which takes minutes, and `go test ./...` shall not. They show, for each mode
+// of kube-proxy and net.bridge.bridge-nf-call-iptables 0 and 1, with the rule of
+// kube-proxy in place that drops what is INVALID for connection tracking:
 //
 //   - A Pod reaches a ClusterIP whose endpoint is itself, a Pod on its node, a
 //     Pod on another node, a host of the LAN, and a Pod in the network of its
 //     own and of another node; each sees the source that docs/services.md
-//     promises. The same from another VLAN (in the VM, with IPVS as well).
+//     promises. The same from another network. (VLANs and IPVS:
+//     integration/vlan.)
 //   - What the Pod sends to the LAN, and the LAN to the Pod, keeps both
 //     addresses while kube-proxy runs.
 //   - A NodePort, and a LoadBalancer's address, that stays on the node (Local)
 //     and leads to a bridged Pod: the Pod sees the client's address, and the
-//     answer comes from where the client asked.
+//     answer comes from where the client asked. So does a hostPort.
 //   - The API server is reached from a Pod by the Service "kubernetes".
-//   - A rule of kube-proxy drops what is INVALID for connection tracking: none of
-//     the above is.
-//   - kube-proxy restarts, or comes after the Pod: the same.
+//   - kube-proxy comes after the Pod, and restarts: the same.
 //   - Before and after a Pod's life the node's rules are equal, with kube-proxy's
 //     and ours side by side.
 package kube

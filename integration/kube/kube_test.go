@@ -113,18 +113,23 @@ func reference(t *testing.T) []string {
 	return []string{filepath.Join(root, "bin", "reference")}
 }
 
+// masqueraded is the Pod whose hostPort its neighbours use in the node's name.
+const masqueraded = "local"
+
 // hostPort is where portmap leads to each Pod: the last three digits are its own.
 func hostPort(name string) uint16 {
 	return map[string]uint16{"local": 8001, "leased": 8002, "far": 8003}[name]
 }
 
 // network is a conflist of podlan-bridge and, behind it, the reference's portmap.
+// That masquerades clients of the Pod's own network unless told otherwise: one Pod
+// is left with the default.
 func (n *node) network(name string, ipam object, keys object) []byte {
 	bridge := object{"type": "podlan-bridge", "ipam": ipam, "serviceCIDRs": []string{"10.96.0.0/12"}}
 	for k, v := range keys {
 		bridge[k] = v
 	}
-	portmap := object{"type": "portmap", "capabilities": object{"portMappings": true}}
+	portmap := object{"type": "portmap", "capabilities": object{"portMappings": true}, "snat": name == masqueraded}
 	return n.Conf(object{"cniVersion": "1.0.0", "name": name, "plugins": []object{bridge, portmap}})
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -45,7 +46,7 @@ func (s *site) reachesAPIServer(t *testing.T) {
 // Pods stand.
 func (s *site) leavesNothing(t *testing.T) {
 	for _, n := range s.nodes {
-		before, err := n.TakeState(t.Context())
+		before, err := state(t, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -60,11 +61,20 @@ func (s *site) leavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		lab.Eventually(t, n.Name()+" is as before", func() error {
-			now, err := n.TakeState(t.Context())
+			now, err := state(t, n)
 			if diff := cmp.Diff(before, now); diff != "" {
 				return errors.New(diff)
 			}
 			return err
 		})
 	}
+}
+
+// state is the node's, in no order: kube-proxy writes its rules in any.
+func state(t *testing.T, n *node) (lab.State, error) {
+	t.Helper()
+	s, err := n.TakeState(t.Context())
+	slices.Sort(s.Nft)
+	slices.Sort(s.IPTables)
+	return s, err
 }

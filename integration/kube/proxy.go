@@ -24,8 +24,9 @@ func Modes() []Mode { return []Mode{IPTables, NFTables} }
 
 // backend is the mode of a node's kube-proxy and the program that it calls.
 type backend struct {
-	mode Mode
-	tool debs.Tool
+	mode    Mode
+	tool    debs.Tool
+	running *process
 }
 
 // Proxy makes the lab's node one of the cluster and runs kube-proxy in its
@@ -47,19 +48,35 @@ func (c *Cluster) proxy(ctx context.Context, node *lab.Node, mode Mode) error {
 	if err := c.node(ctx, node); err != nil {
 		return err
 	}
+	c.proxies[node.Name()] = &backend{mode: mode, tool: tool}
+	return c.run(ctx, node)
+}
+
+// Restart ends the node's kube-proxy, which leaves its rules, and starts another.
+func (c *Cluster) Restart(node *lab.Node) {
+	c.tb.Helper()
+	c.proxies[node.Name()].running.kill()
+	if err := c.run(c.tb.Context(), node); err != nil {
+		c.tb.Fatalf("kube: node %s: %v", node.Name(), err)
+	}
+}
+
+// run returns when the rules are there.
+func (c *Cluster) run(ctx context.Context, node *lab.Node) error {
+	b := c.proxies[node.Name()]
 	conf := filepath.Join(c.dir, "kube-proxy-"+node.Name()+".conf")
-	if err := writeJSON(conf, c.proxyConf(node, mode)); err != nil {
+	if err := writeJSON(conf, c.proxyConf(node, b.mode)); err != nil {
 		return err
 	}
 	cmd := exec.Command(c.programs.Proxy, "--config", conf)
 	// It looks its tools up in PATH; whatever the machine has comes second.
-	cmd.Env = append(append(os.Environ(), tool.Env...), "PATH="+filepath.Dir(tool.Path)+":"+os.Getenv("PATH"))
+	cmd.Env = append(append(os.Environ(), b.tool.Env...), "PATH="+filepath.Dir(b.tool.Path)+":"+os.Getenv("PATH"))
 	p, err := start(node.Netns, c.dir, "kube-proxy-"+node.Name(), cmd)
 	if err != nil {
 		return err
 	}
 	c.keep(p)
-	c.proxies[node.Name()] = backend{mode, tool}
+	b.running = p
 	first, err := c.kubernetes(ctx)
 	if err != nil {
 		return err

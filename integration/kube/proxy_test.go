@@ -38,6 +38,10 @@ func TestARealKubeProxyLeadsToEndpointsOnTheLAN(t *testing.T) {
 	for what, questions := range all {
 		t.Run(what, func(t *testing.T) { put(t, questions) })
 	}
+	for _, n := range s.nodes {
+		s.cluster.Restart(n.Node)
+	}
+	t.Run("ClusterIPs after a restart", func(t *testing.T) { put(t, all["ClusterIPs"]) })
 	t.Run("API server", s.reachesAPIServer)
 	t.Run("a Pod's life", s.leavesNothing)
 }
@@ -151,14 +155,16 @@ func (s *site) loadBalancers(t *testing.T) (all []question) {
 	return all
 }
 
-// hostPorts of the reference's portmap, from the LAN, another Pod, and the Pod
-// itself.
+// hostPorts of the reference's portmap, from the LAN and from the Pod itself.
 func (s *site) hostPorts() (all []question) {
 	for _, n := range s.nodes {
 		for name, p := range map[string]resident{"local": n.local, "leased": n.leased, "far": n.far} {
-			at := netip.AddrPortFrom(n.Addr.Addr(), hostPort(name))
+			at, seen := netip.AddrPortFrom(n.Addr.Addr(), hostPort(name)), s.host.Addr.Addr()
+			if name == masqueraded {
+				seen = n.Addr.Addr()
+			}
 			all = append(all,
-				question{n, kube.Service{}, s.host.Netns, at, p.Netns, s.host.Addr.Addr()},
+				question{n, kube.Service{}, s.host.Netns, at, p.Netns, seen},
 				question{n, kube.Service{}, p.Netns, at, p.Netns, n.Addr.Addr()})
 		}
 	}
