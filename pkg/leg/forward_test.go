@@ -105,8 +105,8 @@ func (p *place) restored(t *testing.T, want bool) {
 func TestBridgedFramesPassAForwardThatDrops(t *testing.T) {
 	for _, backend := range []string{"nft", "legacy"} {
 		t.Run(backend, func(t *testing.T) {
-			backends(t)
 			p := beside(t)
+			backends(t)
 			p.bridgeNF(t, true)
 			v4, v6 := "iptables-"+backend, "ip6tables-"+backend
 			iptables(t, p.node, v4+" -P FORWARD DROP", v6+" -P FORWARD DROP", v4+" -A FORWARD -i docker0 -j DROP")
@@ -148,8 +148,8 @@ func TestBridgedFramesPassAForwardThatDrops(t *testing.T) {
 
 // TestNoForwardIsMade where the machine has none: it would stay.
 func TestNoForwardIsMade(t *testing.T) {
-	backends(t)
 	p := beside(t)
+	backends(t)
 	p.bridgeNF(t, true)
 	p.add(t)
 	p.restored(t, false)
