@@ -45,7 +45,7 @@ func destinations(t *testing.T, result *types100.Result, pod *lab.Pod) []string 
 		told = append(told, r.Dst.String())
 	}
 	for _, r := range routesOf(t, pod.Netns, "eth0") {
-		if r.Gw.To4() != nil {
+		if r.Gw.To4() != nil && !r.Gw.IsLinkLocalUnicast() { // the way to Services and the node is not IPAM's
 			stand = append(stand, r.Dst.String())
 		}
 	}

@@ -75,7 +75,7 @@ func (n *node) verifyLeg(ctx context.Context, rec attachment.Record) error {
 		return changed("the node's device on the Pods' segment is gone", err.Error())
 	}
 	if mac := device.Attrs().HardwareAddr.String(); mac != rec.PodSide.LegMAC {
-		return changed("the Pod does not know its node any more", "the MAC of "+rec.Leg+" is "+mac+", not "+rec.PodSide.LegMAC)
+		return changed("the Pod does not know its node by its MAC any more, nor what that brings it", "the MAC of "+rec.Leg+" is "+mac+", not "+rec.PodSide.LegMAC)
 	}
 	if err := n.legs.Check(ctx, l); err != nil {
 		return err

@@ -28,12 +28,16 @@ func (g Gate) Close(ctx context.Context, rec Record, reason string) error {
 	rec.Closed = reason
 	// On record first: who finds a closed port and no reason never opens it. A
 	// full disk keeps no port open.
-	return errors.Join(g.Store.Put(rec), g.Shut(ctx, rec), g.removeLeg(ctx, rec))
+	return errors.Join(g.Store.Put(rec), g.Shut(ctx, rec))
 }
 
 // Shut is Close of a port that is on record as closed already: a kill may have
 // come in between.
 func (g Gate) Shut(ctx context.Context, rec Record) error {
+	return errors.Join(g.shut(ctx, rec), g.removeLeg(ctx, rec))
+}
+
+func (g Gate) shut(ctx context.Context, rec Record) error {
 	switch {
 	case !rec.DHCP && rec.Guard:
 		return errors.Join(g.Guard.Remove(ctx, rec.GuardPort()), g.setUp(rec, false))
@@ -59,7 +63,7 @@ func (g Gate) Open(ctx context.Context, rec Record) error {
 	if err := g.setUp(rec, true); err != nil {
 		return err
 	}
-	rec.Closed = ""
+	rec.Closed, rec.LegLeaves = "", false
 	if err := g.Store.Put(rec); err != nil {
 		return err
 	}
@@ -70,14 +74,18 @@ func (g Gate) Open(ctx context.Context, rec Record) error {
 	return err
 }
 
-// removeLeg takes the node's side away: another may have the address by now.
+// removeLeg takes the node's side away, once: another may have the address by now.
 func (g Gate) removeLeg(ctx context.Context, rec Record) error {
 	l, ok := rec.PodLeg()
-	if !ok {
+	if !ok || rec.LegLeaves {
 		return nil
 	}
 	err := g.Legs.Remove(ctx, l, func() ([]leg.Leg, error) { return g.Store.legs(rec.Key) })
-	return Teardown(g).unlessUseless(ctx, err)
+	if err := Teardown(g).unlessUseless(ctx, err); err != nil {
+		return err
+	}
+	rec.LegLeaves = true
+	return g.Store.Put(rec)
 }
 
 func (g Gate) setUp(rec Record, up bool) error {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/leg"
+	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -46,15 +47,21 @@ func (r Record) SideNow(h *rtnl.Handle) (leg.PodSide, error) {
 	}
 	l, _ := r.PodLeg()
 	addrs, err := leg.NodeAddrs(h, l)
-	return leg.PodSide{Addrs: r.Addrs, LegMAC: link.Attrs().HardwareAddr, CIDRs: r.Service.CIDRs, NodeAddrs: addrs}, err
+	side := r.SideGiven()
+	side.LegMAC, side.NodeAddrs, side.NoReplies = link.Attrs().HardwareAddr, addrs, false
+	return side, err
 }
 
 // SideGiven returns what the Pod's end was given.
 func (r Record) SideGiven() leg.PodSide {
-	return leg.PodSide{
+	side := leg.PodSide{
 		Addrs: r.Addrs, LegMAC: parseMAC(r.PodSide.LegMAC), CIDRs: r.Service.CIDRs,
 		NodeAddrs: r.PodSide.NodeAddrs, NoReplies: r.PodSide.NoReplies,
 	}
+	if mac := r.HardwareAddr(); mac != nil {
+		side.PortMAC = pod.HostMAC(mac)
+	}
+	return side
 }
 
 // ConfigureLeg gives the Pod's end its side, as it is to be now, and returns the

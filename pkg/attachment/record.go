@@ -100,7 +100,7 @@ type Record struct {
 	Service netconf.Service `json:"service,omitzero"`
 	NodeIP  netip.Addr      `json:"nodeIP,omitzero"`
 	// Leg is the node's device on the Pod's segment; "" until anything is made of
-	// the node's side. LegLeaves: that is being taken away.
+	// the node's side. LegLeaves: that is being taken away, or has been.
 	Leg       string  `json:"leg,omitempty"`
 	LegLeaves bool    `json:"legLeaves,omitempty"`
 	PodSide   PodSide `json:"podSide,omitzero"`

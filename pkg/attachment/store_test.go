@@ -19,7 +19,10 @@ import (
 )
 
 func prefixes() cmp.Option {
-	return cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+	return cmp.Options{
+		cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
+	}
 }
 
 func full() attachment.Record {
@@ -32,6 +35,9 @@ func full() attachment.Record {
 		KeepDefault: true, Filtering: true, Granted: segment.Grant{Uplink: []netconf.VLANRange{{First: 30, Last: 31}}},
 		HostEnd: "vethpl012345678", MAC: "02:00:00:00:00:01",
 		Guard: true, DHCP: true, Addrs: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/24")}, Masq: true, IPAM: "podlan-dhcp",
+		Service: netconf.Service{Mode: netconf.ServiceSNAT, CIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")}},
+		NodeIP:  netip.MustParseAddr("192.0.2.10"), Leg: "br0.20",
+		PodSide: attachment.PodSide{LegMAC: "02:00:00:00:00:02", NodeAddrs: []netip.Addr{netip.MustParseAddr("192.0.2.10")}, NoReplies: true},
 	}
 }
 

@@ -88,7 +88,7 @@ ADDRESS  MAC  STATE  POD  NETWORK  INTERFACE  SEGMENT  SERVER  RENEW IN  EXPIRES
 		}, `
 podland     v1.2.3, up 1m30s
 state       /var/lib/podlan
-Pod access  no (dhcpFrom: pod and whenLost: replace need the drop-in pod-access.conf)
+Pod access  no (dhcpFrom: pod, whenLost: replace and new Service networks for running Pods need the drop-in pod-access.conf)
 leases      4 (1 acquiring, 3 bound)
 
 UPLINK  VLAN  BRIDGE  PRESENT  CARRIER  LEASES
@@ -104,6 +104,28 @@ state       /s
 Pod access  yes
 leases      0
 `},
+		"Services": {func(w io.Writer) error {
+			return printServices(w, &leaseapi.Services{
+				Networks: []leaseapi.ServiceNetwork{
+					{Network: "lan", Mode: "snat", CIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12"), netip.MustParsePrefix("10.200.0.0/16")}, NodeIP: netip.MustParseAddr("192.0.2.10"), Pods: 12},
+				},
+				BridgeNF: true, Problem: "no such device", ByHand: []string{"iptables-nft -w -I FORWARD 1 -i lan0"},
+				Behind: []leaseapi.PodBehind{{Key: leaseapi.Key{ContainerID: "0123456789abcdef"}, Lacks: []string{"10.200.0.0/16", "192.0.2.11/32"}}},
+			})
+		}, `
+
+NETWORK  SERVICES                    MODE  NODE IP     PODS
+lan      10.96.0.0/12,10.200.0.0/16  snat  192.0.2.10  12
+
+bridged frames pass iptables: yes
+not all right: no such device
+podland may not set these rules, run as root:
+  iptables-nft -w -I FORWARD 1 -i lan0
+
+POD/CONTAINER  LACKS (until it is made anew)
+0123456789abc  10.200.0.0/16, 192.0.2.11/32
+`},
+		"Services that nobody asks for": {func(w io.Writer) error { return printServices(w, nil) }, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/netip"
 	"slices"
@@ -44,10 +45,11 @@ func (k *legs) once(ctx context.Context, records []attachment.Record, bridged bo
 	records = slices.DeleteFunc(slices.Clone(records), func(rec attachment.Record) bool { return rec.State != attachment.Ready })
 	latest := latestServices(records)
 	view := newView(bridged)
-	for _, rec := range records {
-		behind, err := k.follow(ctx, rec, latest[rec.Network])
+	for i, seen := range records {
+		rec, behind, err := k.follow(ctx, seen, latest[seen.Network])
 		k.report("leg of "+rec.Key.String(), err)
 		view.pod(rec, latest[rec.Network], behind)
+		records[i] = rec
 	}
 	if len(view.networks) > 0 {
 		view.failed(k.restore(ctx, records))
@@ -70,32 +72,34 @@ func latestServices(records []attachment.Record) map[string]netconf.Service {
 }
 
 // follow brings the record of one leg, and the Pod's side, in line with its
-// network and the node, and returns what the Pod lacks then.
-func (k *legs) follow(ctx context.Context, seen attachment.Record, latest netconf.Service) (behind []string, err error) {
+// network and the node, and returns it with what the Pod lacks then.
+func (k *legs) follow(ctx context.Context, seen attachment.Record, latest netconf.Service) (now attachment.Record, behind []string, err error) {
 	if !seen.LegWanted() {
-		return k.never(seen, latest), nil
+		return seen, k.never(seen, latest), nil
 	}
-	if err := k.device(ctx, seen); err != nil {
-		return nil, err
+	if err := k.device(ctx, seen); errors.Is(err, statefile.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
+		return seen, nil, nil
+	} else if err != nil {
+		return seen, nil, err
 	}
 	want, noIP := k.now(seen, latest)
 	behind, err = k.lacks(seen, want)
 	if err != nil || len(behind) == 0 && sameNode(seen, want) {
-		return behind, errors.Join(noIP, err)
+		return seen, behind, errors.Join(noIP, err)
 	}
 	lock, rec, err := k.store.TryTake(seen.Key)
 	if errors.Is(err, statefile.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
-		return behind, noIP
+		return seen, behind, noIP
 	}
 	if err != nil {
-		return behind, errors.Join(noIP, err)
+		return seen, behind, errors.Join(noIP, err)
 	}
 	defer lock.Release()
 	if rec.State != attachment.Ready || !rec.LegWanted() {
-		return nil, noIP
+		return rec, nil, noIP
 	}
-	behind, err = k.change(ctx, rec, latest)
-	return behind, errors.Join(noIP, err)
+	now, behind, err = k.change(ctx, rec, latest)
+	return now, behind, errors.Join(noIP, err)
 }
 
 // never is what a Pod lacks that has no leg, though one made now would.
@@ -150,30 +154,25 @@ func (k *legs) lacks(has, want attachment.Record) (lacks []string, err error) {
 
 // change has the record, and the Pod where that is allowed, follow. The caller
 // holds the attachment's lock.
-func (k *legs) change(ctx context.Context, rec attachment.Record, latest netconf.Service) (behind []string, err error) {
+func (k *legs) change(ctx context.Context, rec attachment.Record, latest netconf.Service) (now attachment.Record, behind []string, err error) {
 	want, _ := k.now(rec, latest)
-	behind, err = k.lacks(rec, want)
-	if err != nil {
-		return nil, err
+	if behind, err = k.lacks(rec, want); err != nil {
+		return rec, nil, err
 	}
-	switch {
-	case len(behind) == 0:
-		want.Service.CIDRs = rec.Service.CIDRs // it may have more of them
-	case k.pods:
-		want, err = want.ConfigureLeg(ctx, k.links)
-		if _, short := errors.AsType[*leg.Shortfall](err); err != nil && !short {
-			return behind, err
+	if len(behind) == 0 || !k.pods {
+		want.Service.CIDRs = rec.Service.CIDRs // what the Pod was given
+		if sameNode(rec, want) {
+			return rec, behind, nil
 		}
-		k.count("leg_changed")
-		k.log.Info("the Pod's way to Services and its node follows", "key", rec.Key.String(), "lacked", behind)
-		behind = nil
-	default:
-		want.Service.CIDRs = rec.Service.CIDRs
+		return want, behind, k.store.Put(want)
 	}
-	if sameNode(rec, want) && len(behind) > 0 {
-		return behind, nil
+	want, err = want.ConfigureLeg(ctx, k.links)
+	if _, short := errors.AsType[*leg.Shortfall](err); err != nil && !short {
+		return rec, behind, err
 	}
-	return behind, k.store.Put(want)
+	k.count("leg_changed")
+	k.log.Info("the Pod's way to Services and its node follows", "key", rec.Key.String(), "lacked", behind)
+	return want, nil, k.store.Put(want)
 }
 
 // device makes the node's VLAN device on a filtering bridge anew, after somebody
@@ -185,7 +184,7 @@ func (k *legs) device(ctx context.Context, seen attachment.Record) error {
 	}
 	lock, rec, err := k.store.TryTake(seen.Key)
 	if err != nil {
-		return err
+		return fmt.Errorf("the node's device %s is gone: %w", seen.Leg, err)
 	}
 	defer lock.Release()
 	unlock, err := k.store.LockSegment(ctx, rec.Place().Locks())

@@ -25,6 +25,13 @@ func (r *reconciled) restored(t *testing.T) (attachment.Record, *restorer) {
 	t.Helper()
 	rec, _ := r.attached(t)
 	restorer := r.newRestorer()
+	r.runs(t, restorer)
+	return rec, restorer
+}
+
+// runs runs the restorer until the test's end.
+func (r *reconciled) runs(t *testing.T, restorer *restorer) {
+	t.Helper()
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -35,7 +42,6 @@ func (r *reconciled) restored(t *testing.T) (attachment.Record, *restorer) {
 		end()
 		<-ended
 	})
-	return rec, restorer
 }
 
 // stands tells whether the port is held as its ADD left it.
