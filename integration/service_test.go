@@ -17,7 +17,7 @@ import (
 
 // serviceLAN is a LAN of a host that serves and of a node with kube-proxy's rules
 // for it: the Service's address is in serviceCIDR.
-func serviceLAN(t *testing.T, addr string) (node *lab.Node, asked question) {
+func serviceLAN(t *testing.T, addr string) (node *lab.Node, asked lab.Question) {
 	t.Helper()
 	l := lab.New(t, options(t, lab.Options{Server: lab.Embedded}))
 	host, node := l.Host("host"), l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
@@ -36,8 +36,8 @@ func TestAPodReachesAServiceAndNothingOfThatStays(t *testing.T) {
 	must(t, err)
 	conf, pod := network(node, hostLocal(), object{"serviceCIDRs": []string{serviceCIDR}}), node.Pod("p1")
 	attach(t, node, conf, pod)
-	ask.from = pod.Netns
-	put(t, []question{ask})
+	ask.From = pod.Netns
+	put(t, []lab.Question{ask})
 	must(t, node.Check(t.Context(), conf, pod))
 	detach(t, node, conf, pod)
 	asBefore(t, node, links)
@@ -63,12 +63,12 @@ func TestRunningPodsFollowTheirCluster(t *testing.T) {
 			attach(t, node, conf(serviceCIDR, "10.200.0.0/16"), young)
 			if access {
 				lab.Eventually(t, "no Pod is behind", func() error { return behind(t, node) })
-				ask.from = old.Netns
+				ask.From = old.Netns
 			} else {
 				lab.Eventually(t, "the status says what the Pod lacks", func() error { return behind(t, node, "10.200.0.0/16") })
-				ask.from = young.Netns
+				ask.From = young.Netns
 			}
-			put(t, []question{ask})
+			put(t, []lab.Question{ask})
 			must(t, node.Check(t.Context(), conf(serviceCIDR), old))
 			for _, p := range []*lab.Pod{old, young} {
 				detach(t, node, conf(serviceCIDR), p)

@@ -38,7 +38,7 @@ func TestAPodReachesAServiceWhoeverItsEndpointIs(t *testing.T) {
 func (s *serviceSite) askAll(t *testing.T) {
 	t.Helper()
 	services := s.serve(t)
-	var all []question
+	var all []lab.Question
 	for _, svc := range services {
 		for _, p := range s.pods() {
 			all = append(all, svc.asked(p.Netns, p.knownAs(svc.endpoint)))
@@ -61,7 +61,7 @@ func (p *servicePod) knownAs(e endpoint) netip.Addr {
 }
 
 // direct is what is asked without a Service: everybody keeps their address.
-func (s *serviceSite) direct() (all []question) {
+func (s *serviceSite) direct() (all []lab.Question) {
 	for _, p := range s.pods() {
 		for _, e := range s.endpoints() {
 			if e.ns != p.Netns {
@@ -88,7 +88,7 @@ func checkAll(t *testing.T, s *serviceSite) {
 func TestWithModeBridgeNFAServiceSeesThePodsAddress(t *testing.T) {
 	t.Parallel()
 	s := newMatrix(t, true, object{"service": object{"mode": "bridge-nf"}})
-	var all []question
+	var all []lab.Question
 	services := s.serve(t)
 	for _, p := range s.pods() {
 		for _, svc := range services {

@@ -31,11 +31,11 @@ func TestPodsReachTheirNodesServices(t *testing.T) {
 	}
 	s.populate(t, 1)
 	s.serve(t)
-	var overTCP []question
+	var overTCP []lab.Question
 	for _, p := range s.pods() {
 		for _, a := range nodeLocalDNS {
 			addr := netip.AddrPortFrom(netip.MustParseAddr(a), 53)
-			overTCP = append(overTCP, question{p.Netns, addr, endpoint{ns: p.node.Netns}, p.addr})
+			overTCP = append(overTCP, lab.Question{From: p.Netns, At: addr, By: p.node.Netns, Seen: p.addr})
 			p.asks(t, addr)
 		}
 		p.asks(t, netip.AddrPortFrom(p.node.Addr.Addr(), 5353))
@@ -68,7 +68,7 @@ func echo(t *testing.T, ns *lab.Netns, at string) {
 // asks wants an answer by UDP, from the address that it asked.
 func (p *servicePod) asks(t *testing.T, at netip.AddrPort) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), lab.Stretch(patience))
+	ctx, cancel := context.WithTimeout(t.Context(), lab.Stretch(15*time.Second))
 	defer cancel()
 	var seen string
 	err := lab.Until(ctx, func() error {

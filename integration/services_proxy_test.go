@@ -3,11 +3,9 @@ package integration_test
 import (
 	"fmt"
 	"net/netip"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/podlan/podlan/integration/debs"
 	"github.com/podlan/podlan/integration/lab"
 )
 
@@ -101,12 +99,6 @@ func nftablesRules(services []service) string {
 // feed runs a program of a Debian package in the namespace, fed with text.
 func feed(t *testing.T, n *lab.Netns, pkg, text, program string, args ...string) {
 	t.Helper()
-	tool, err := debs.Find(t.Context(), pkg)
+	_, err := n.RunTool(t.Context(), pkg, text, program, args...)
 	must(t, err)
-	cmd := n.Command(t.Context(), filepath.Join(filepath.Dir(tool.Path), program), args...)
-	cmd.Env = append(append(cmd.Env, tool.Env...), "XTABLES_LOCKFILE="+filepath.Join(t.TempDir(), "lock"))
-	cmd.Stdin = strings.NewReader(text)
-	if _, err := cmd.Output(); err != nil {
-		t.Fatal(err)
-	}
 }

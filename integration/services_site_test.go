@@ -1,14 +1,10 @@
 package integration_test
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/podlan/podlan/integration/lab"
 )
@@ -172,49 +168,20 @@ func (s *serviceSite) serve(t *testing.T) (services []service) {
 	return services
 }
 
-// question is put from a namespace and answered by an endpoint that sees a source.
-type question struct {
-	from *lab.Netns
-	at   netip.AddrPort
-	by   endpoint
-	seen netip.Addr
+func (s service) asked(from *lab.Netns, seen netip.Addr) lab.Question {
+	return lab.Question{From: from, At: netip.AddrPortFrom(s.addr, servicePort), By: s.endpoint.ns, Seen: seen}
 }
 
-func (s service) asked(from *lab.Netns, seen netip.Addr) question {
-	return question{from, netip.AddrPortFrom(s.addr, servicePort), s.endpoint, seen}
+func (e endpoint) asked(from *lab.Netns, seen netip.Addr) lab.Question {
+	return lab.Question{From: from, At: netip.AddrPortFrom(e.addr, answering), By: e.ns, Seen: seen}
 }
 
-func (e endpoint) asked(from *lab.Netns, seen netip.Addr) question {
-	return question{from, netip.AddrPortFrom(e.addr, answering), e, seen}
-}
-
-// patience is what an answer has: TCP asks again after 1, 3 and 7 s.
-const patience = 12 * time.Second
-
-// put puts all of them, some at a time, and gives up when many have failed.
-func put(t *testing.T, all []question) {
+// put puts all of them.
+func put(t *testing.T, all []lab.Question) {
 	t.Helper()
-	const atATime, tooMany = 8, 16
-	places := make(chan struct{}, atATime)
-	var wg sync.WaitGroup
-	var failed atomic.Int32
-	for _, q := range all {
-		wg.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
-			if failed.Load() >= tooMany {
-				return
-			}
-			ctx, cancel := context.WithTimeout(t.Context(), lab.Stretch(patience))
-			defer cancel()
-			got, err := q.from.Ask(ctx, q.at)
-			if want := q.by.ns.Answer(q.seen); err != nil || got != want {
-				failed.Add(1)
-				t.Errorf("%s asks %s: %q, want %q (%v)", q.from.Name(), q.at, got, want, err)
-			}
-		})
+	if err := lab.Put(t.Context(), all); err != nil {
+		t.Error(err)
 	}
-	wg.Wait()
 }
 
 func must(t *testing.T, err error) {

@@ -3,12 +3,9 @@
 package kube_test
 
 import (
-	"context"
 	"net"
 	"net/netip"
-	"sync"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 
@@ -46,36 +43,32 @@ func TestARealKubeProxyLeadsToEndpointsOnTheLAN(t *testing.T) {
 	t.Run("a Pod's life", s.leavesNothing)
 }
 
-// question is asked from a namespace at an address that the node knows, and is
-// answered by an endpoint that sees a source.
+// question is one that the node's rules, if it is of a Service, answer.
 type question struct {
 	node    *node
-	service kube.Service // none: it is no Service's
-	from    *lab.Netns
-	at      netip.AddrPort
-	by      *lab.Netns
-	seen    netip.Addr
+	service kube.Service
+	lab.Question
 }
 
-// put asks all of them, some at a time.
+// ask is a question of no Service.
+func ask(n *node, from *lab.Netns, at netip.AddrPort, by *lab.Netns, seen netip.Addr) question {
+	return question{n, kube.Service{}, lab.Question{From: from, At: at, By: by, Seen: seen}}
+}
+
+func (q question) of(s kube.Service) question {
+	q.service = s
+	return q
+}
+
 func put(t *testing.T, all []question) {
 	t.Helper()
-	atATime := make(chan struct{}, 8)
-	var wg sync.WaitGroup
+	var questions []lab.Question
 	for _, q := range all {
-		wg.Go(func() {
-			atATime <- struct{}{}
-			defer func() { <-atATime }()
-			// What is dropped is sent again after 1, 3 and 7 s.
-			ctx, cancel := context.WithTimeout(t.Context(), lab.Stretch(20*time.Second))
-			defer cancel()
-			got, err := q.from.Ask(ctx, q.at)
-			if want := q.by.Answer(q.seen); err != nil || got != want {
-				t.Errorf("%s of %s: %s asks %s: %q, want %q (%v)", q.service.Name, q.node.Name(), q.from.Name(), q.at, got, want, err)
-			}
-		})
+		questions = append(questions, q.Question)
 	}
-	wg.Wait()
+	if err := lab.Put(t.Context(), questions); err != nil {
+		t.Error(err)
+	}
 }
 
 // residents are all that can be an endpoint.
@@ -98,13 +91,13 @@ func (s *site) clusterIPs() (all []question) {
 		svc := s.cluster.Service("to-"+r.Name(), kube.Spec{Port: 80, Target: target, Endpoints: []kube.Endpoint{r.at}})
 		at := netip.AddrPortFrom(svc.ClusterIP, 80)
 		for _, n := range s.nodes {
-			all = append(all, question{n, svc, n.Netns, at, r.Netns, n.Addr.Addr()})
+			all = append(all, ask(n, n.Netns, at, r.Netns, n.Addr.Addr()).of(svc))
 			for _, p := range n.pods() {
 				seen := n.Addr.Addr()
 				if r.Netns == n.Netns {
 					seen = p.at.Addr // the node knows its Pods
 				}
-				all = append(all, question{n, svc, p.Netns, at, r.Netns, seen})
+				all = append(all, ask(n, p.Netns, at, r.Netns, seen).of(svc))
 			}
 		}
 	}
@@ -115,24 +108,24 @@ func (s *site) clusterIPs() (all []question) {
 func (s *site) nodePorts() (all []question) {
 	client := s.host.Addr.Addr()
 	for i, n := range s.nodes {
-		ask := func(name string, to resident, local bool, seen netip.Addr) {
+		port := func(name string, to resident, local bool, seen netip.Addr) {
 			svc := s.cluster.Service(name+"-to-"+to.Name()+"-by-"+n.Name(), kube.Spec{
 				Type: kube.NodePort, Port: 80, Target: target, Local: local, Endpoints: []kube.Endpoint{to.at},
 			})
-			all = append(all, question{n, svc, s.host.Netns, netip.AddrPortFrom(n.Addr.Addr(), svc.NodePort), to.Netns, seen})
+			all = append(all, ask(n, s.host.Netns, netip.AddrPortFrom(n.Addr.Addr(), svc.NodePort), to.Netns, seen).of(svc))
 		}
-		ask("port", hostNetwork(n), false, client)
-		ask("local-port", hostNetwork(n), true, client)
+		port("port", hostNetwork(n), false, client)
+		port("local-port", hostNetwork(n), true, client)
 		for _, p := range n.pods() {
-			ask("port", p, false, n.Addr.Addr())
-			ask("local-port", p, true, client)
+			port("port", p, false, n.Addr.Addr())
+			port("local-port", p, true, client)
 		}
 		// With bridge-nf the kernel bridges what it has translated, and never to the
 		// port that it came in by: no NodePort leads back to the LAN there.
 		if other := s.nodes[(i+1)%len(s.nodes)]; !n.bridgeNF {
 			// What the node sends on bears its address.
-			ask("port", hostNetwork(other), false, n.Addr.Addr())
-			ask("port", other.leased, false, n.Addr.Addr())
+			port("port", hostNetwork(other), false, n.Addr.Addr())
+			port("port", other.leased, false, n.Addr.Addr())
 		}
 	}
 	return all
@@ -149,7 +142,7 @@ func (s *site) loadBalancers(t *testing.T) (all []question) {
 			svc := s.cluster.Service("balanced-to-"+to.Name(), kube.Spec{
 				Type: kube.LoadBalancer, Port: 80, Target: target, Local: true, Ingress: ingress, Endpoints: []kube.Endpoint{to.at},
 			})
-			all = append(all, question{n, svc, s.host.Netns, netip.AddrPortFrom(ingress, 80), to.Netns, s.host.Addr.Addr()})
+			all = append(all, ask(n, s.host.Netns, netip.AddrPortFrom(ingress, 80), to.Netns, s.host.Addr.Addr()).of(svc))
 		}
 	}
 	return all
@@ -164,8 +157,8 @@ func (s *site) hostPorts() (all []question) {
 				seen = n.Addr.Addr()
 			}
 			all = append(all,
-				question{n, kube.Service{}, s.host.Netns, at, p.Netns, seen},
-				question{n, kube.Service{}, p.Netns, at, p.Netns, n.Addr.Addr()})
+				ask(n, s.host.Netns, at, p.Netns, seen),
+				ask(n, p.Netns, at, p.Netns, n.Addr.Addr()))
 		}
 	}
 	return all
@@ -178,8 +171,8 @@ func (s *site) directly() (all []question) {
 			for _, r := range s.residents() {
 				if r.Netns != p.Netns {
 					all = append(all,
-						question{n, kube.Service{}, p.Netns, netip.AddrPortFrom(r.at.Addr, target), r.Netns, p.at.Addr},
-						question{n, kube.Service{}, r.Netns, netip.AddrPortFrom(p.at.Addr, target), p.Netns, r.at.Addr})
+						ask(n, p.Netns, netip.AddrPortFrom(r.at.Addr, target), r.Netns, p.at.Addr),
+						ask(n, r.Netns, netip.AddrPortFrom(p.at.Addr, target), p.Netns, r.at.Addr))
 				}
 			}
 		}

@@ -2,11 +2,13 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -28,6 +30,58 @@ func (n *Netns) Answers(addr string) {
 
 // Answer is what the namespace says to who asks from the address.
 func (n *Netns) Answer(to netip.Addr) string { return n.name + " asked by " + to.String() }
+
+// Question is put from a namespace to an address, and answered by another that
+// sees a source.
+type Question struct {
+	From *Netns
+	At   netip.AddrPort
+	By   *Netns
+	Seen netip.Addr
+}
+
+// Put puts the questions, some at a time, and joins the errors of those that are
+// not answered as they say. When many have failed it leaves out the rest.
+func Put(ctx context.Context, all []Question) error {
+	const atATime, tooMany = 8, 16
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var failed []error
+	places := make(chan struct{}, atATime)
+	for _, q := range all {
+		wg.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			mu.Lock()
+			enough := len(failed) >= tooMany
+			mu.Unlock()
+			if enough {
+				return
+			}
+			if err := q.put(ctx); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed = append(failed, err)
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(failed...)
+}
+
+func (q Question) put(ctx context.Context) error {
+	// TCP asks again after 1, 3 and 7 s.
+	ctx, cancel := context.WithTimeout(ctx, Stretch(15*time.Second))
+	defer cancel()
+	got, err := q.From.Ask(ctx, q.At)
+	if want := q.By.Answer(q.Seen); err != nil || got != want {
+		return fmt.Errorf("%s asks %s: %q, want %q: %w", q.From.name, q.At, got, want, errors.Join(err, ErrAnswer))
+	}
+	return nil
+}
+
+// ErrAnswer is the error of a question without the wanted answer.
+var ErrAnswer = errors.New("not answered as wanted")
 
 // answerTime is what one question has: what is dropped is asked again.
 const answerTime = 3 * time.Second

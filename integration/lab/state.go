@@ -54,13 +54,7 @@ func (n *Netns) TakeState(ctx context.Context) (s State, err error) {
 // printed returns a program's lines but for comments, which bear the time, and
 // without counters.
 func (n *Netns) printed(ctx context.Context, pkg, program string, args ...string) ([]string, error) {
-	tool, err := debs.Find(ctx, pkg)
-	if err != nil {
-		return nil, err
-	}
-	cmd := n.Command(ctx, filepath.Join(filepath.Dir(tool.Path), program), args...)
-	cmd.Env = append(cmd.Env, tool.Env...)
-	out, err := cmd.Output()
+	out, err := n.RunTool(ctx, pkg, "", program, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +66,20 @@ func (n *Netns) printed(ctx context.Context, pkg, program string, args ...string
 		}
 	}
 	return lines, nil
+}
+
+// RunTool runs a program of a Debian package (see debs.Find) in the namespace, fed
+// with text, and returns what it prints.
+func (n *Netns) RunTool(ctx context.Context, pkg, text, program string, args ...string) ([]byte, error) {
+	tool, err := debs.Find(ctx, pkg)
+	if err != nil {
+		return nil, err
+	}
+	cmd := n.Command(ctx, filepath.Join(filepath.Dir(tool.Path), program), args...)
+	// The machine's own lock would be everybody's.
+	cmd.Env = append(append(cmd.Env, tool.Env...), "XTABLES_LOCKFILE="+filepath.Join(n.lab.dir, "xtables-"+n.name))
+	cmd.Stdin = strings.NewReader(text)
+	return cmd.Output()
 }
 
 // allRoutes lists those of every table but what comes with a carrier: IPv6's own.
