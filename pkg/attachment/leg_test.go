@@ -14,8 +14,9 @@ import (
 )
 
 // legged does what an ADD does of the node's side of a leg.
-func (n node) legged(t *testing.T, id, bridge string) attachment.Record {
+func (n node) legged(t *testing.T, id string) attachment.Record {
 	t.Helper()
+	const bridge = "pods0"
 	rec := n.attach(t, id, bridge)
 	rec.Service = netconf.Service{Mode: netconf.ServiceSNAT, CIDRs: []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")}}
 	rec.NodeIP, rec.Leg = netip.MustParseAddr("198.51.100.10"), bridge
@@ -56,7 +57,7 @@ func (n node) nothingOfLegs(t *testing.T) {
 func TestTheNodesSideOfALegGoesWithItsAttachment(t *testing.T) {
 	n := newNode(t)
 	n.numbered(t)
-	one, two := n.legged(t, "c1", "pods0"), n.legged(t, "c2", "pods0")
+	one, two := n.legged(t, "c1"), n.legged(t, "c2")
 	must(t, n.Remove(t.Context(), one))
 	left, _ := two.PodLeg()
 	must(t, n.Legs.Check(t.Context(), left))
@@ -72,7 +73,7 @@ func TestLegsThatEndAtOnceLeaveNothing(t *testing.T) {
 	n.numbered(t)
 	var all []attachment.Record
 	for _, id := range []string{"c1", "c2", "c3", "c4", "c5", "c6"} {
-		all = append(all, n.legged(t, id, "pods0"))
+		all = append(all, n.legged(t, id))
 	}
 	var wg sync.WaitGroup
 	for _, rec := range all {
@@ -89,7 +90,7 @@ func TestLegsThatEndAtOnceLeaveNothing(t *testing.T) {
 func TestAClosedPortHasNoLegAndOneThatIsOpenedHas(t *testing.T) {
 	n := newNode(t)
 	n.numbered(t)
-	rec := n.legged(t, "c1", "pods0")
+	rec := n.legged(t, "c1")
 	gate := attachment.Gate(n.Teardown)
 	must(t, gate.Close(t.Context(), rec, "expired"))
 	n.nothingOfLegs(t)

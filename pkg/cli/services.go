@@ -24,7 +24,7 @@ func printServices(out io.Writer, s *leaseapi.Services) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nbridged frames pass iptables: %s\n", yesNo(s.BridgeNF, "yes", "no"))
+	fmt.Fprintf(out, "\nbridged frames pass iptables: %s\n", yesNo(s.BridgeNF, "no"))
 	if s.Problem != "" {
 		fmt.Fprintf(out, "not all right: %s\n", s.Problem)
 	}

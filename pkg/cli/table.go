@@ -17,7 +17,7 @@ func printStatus(out io.Writer, s leaseapi.Status, now time.Time) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "podland\t%s, up %s\n", s.Version, short(now.Sub(s.StartedAt)))
 	fmt.Fprintf(w, "state\t%s\n", s.StateDir)
-	fmt.Fprintf(w, "Pod access\t%s\n", yesNo(s.PodAccess, "yes", "no (dhcpFrom: pod, whenLost: replace and new Service networks for running Pods need the drop-in pod-access.conf)"))
+	fmt.Fprintf(w, "Pod access\t%s\n", yesNo(s.PodAccess, "no (dhcpFrom: pod, whenLost: replace and new Service networks for running Pods need the drop-in pod-access.conf)"))
 	fmt.Fprintf(w, "leases\t%s\n", counts(s.Leases))
 	if err := w.Flush(); err != nil {
 		return err
@@ -37,7 +37,7 @@ func printSegments(out io.Writer, segments []leaseapi.Segment) error {
 	fmt.Fprintln(w, "UPLINK\tVLAN\tBRIDGE\tPRESENT\tCARRIER\tLEASES")
 	for _, seg := range segments {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\n", dash(seg.Uplink), dash(vlan(seg.VLAN)), dash(seg.Bridge),
-			yesNo(seg.Present, "yes", "no"), yesNo(seg.Carrier, "yes", "no"), seg.Leases)
+			yesNo(seg.Present, "no"), yesNo(seg.Carrier, "no"), seg.Leases)
 	}
 	return w.Flush()
 }
@@ -161,9 +161,9 @@ func short(d time.Duration) string {
 	return d.String()
 }
 
-func yesNo(b bool, yes, no string) string {
+func yesNo(b bool, no string) string {
 	if b {
-		return yes
+		return "yes"
 	}
 	return no
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
-	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 const (
@@ -26,9 +25,9 @@ const (
 
 // legged is an attached Pod with its way to Services, of a node whose own address
 // is elsewhere.
-func (r *reconciled) legged(t *testing.T) (attachment.Record, *rtnltest.Netns) {
+func (r *reconciled) legged(t *testing.T) attachment.Record {
 	t.Helper()
-	rec, there := r.attached(t)
+	rec, _ := r.attached(t)
 	r.Bridge(t, "up0")
 	r.Address(t, "up0", nodeAddr+"/24")
 	r.byDefault(t, nodeAddr)
@@ -40,7 +39,7 @@ func (r *reconciled) legged(t *testing.T) (attachment.Record, *rtnltest.Netns) {
 	must(t, err)
 	must(t, r.store.Put(rec))
 	must(t, r.legStands(t, rec.Key))
-	return rec, there
+	return rec
 }
 
 // byDefault gives the node a default route from that address.
@@ -79,7 +78,7 @@ func TestTheNodesSideOfALegIsPutBack(t *testing.T) {
 	for name, disturb := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := newReconciled(t)
-			rec, _ := r.legged(t)
+			rec := r.legged(t)
 			r.runs(t, r.newRestorer())
 			disturb(t, r, rec)
 			await(t, "all stands again", func() bool { return r.legStands(t, rec.Key) == nil })
@@ -92,7 +91,7 @@ func TestTheNodesSideOfALegIsPutBack(t *testing.T) {
 func TestALegFollowsTheNodesAddress(t *testing.T) {
 	for _, pods := range []bool{true, false} {
 		r := newReconciled(t)
-		rec, _ := r.legged(t)
+		rec := r.legged(t)
 		restorer := newRestorer(r.teardown, pods, slog.New(slog.DiscardHandler), func(string) {})
 		restorer.once(t.Context())
 		r.Address(t, "up0", otherAddr+"/24")
@@ -117,7 +116,7 @@ func TestALegFollowsTheNodesAddress(t *testing.T) {
 
 func TestALegFollowsAReplacedAddress(t *testing.T) {
 	r := newReconciled(t)
-	rec, _ := r.legged(t)
+	rec := r.legged(t)
 	next := r.lose(rec.Key, "re-ranged")
 	next.Address, next.Router, next.WhenLost = netip.MustParsePrefix("203.0.113.9/24"), netip.MustParseAddr("203.0.113.1"), leaseapi.Replace
 	r.set(next)
@@ -134,7 +133,7 @@ func TestALegFollowsAReplacedAddress(t *testing.T) {
 // back by its port.
 func TestHairpinFollowsTheSysctl(t *testing.T) {
 	r := newReconciled(t)
-	rec, _ := r.legged(t)
+	rec := r.legged(t)
 	const sysctl = "net/bridge/bridge-nf-call-iptables"
 	if value, err := r.ReadSysctl(sysctl); err != nil || value == "" {
 		t.Fatalf("br_netfilter is missing (%v)", err)
