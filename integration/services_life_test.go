@@ -36,6 +36,12 @@ func TestAfterItsLastPodANodeIsAsBefore(t *testing.T) {
 			s.populate(t, 2)
 			put(t, s.direct())
 			for i, n := range s.nodes {
+				with, err := n.TakeState(t.Context())
+				must(t, err)
+				changed := []bool{differ(before[i].Nft, with.Nft), differ(before[i].Routes, with.Routes), differ(before[i].Sysctls, with.Sysctls)}
+				if slices.Contains(changed, false) {
+					t.Errorf("with Pods, %s has no rules, routes or sysctls of ours: %v", n.Name(), changed)
+				}
 				for _, p := range slices.Backward(n.pods) {
 					detach(t, n.Node, p.conf, p.Pod)
 				}
@@ -51,3 +57,6 @@ func TestAfterItsLastPodANodeIsAsBefore(t *testing.T) {
 		})
 	}
 }
+
+// differ tells whether the state knows of Pods at all.
+func differ(a, b []string) bool { return !slices.Equal(a, b) }
