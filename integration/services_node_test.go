@@ -11,8 +11,8 @@ import (
 	"github.com/podlan/podlan/integration/lab"
 )
 
-// What nodelocaldns listens on, on a link of its own: the last is a Service's.
-var nodeLocalDNS = [...]string{"169.254.20.10", "10.96.0.10"}
+// nodeLocalDNS is where that listens, on a link of its own: the last is a Service's.
+func nodeLocalDNS() []string { return []string{"169.254.20.10", "10.96.0.10"} }
 
 // TestPodsReachTheirNodesServices: whose address they see is the Pod's own. The
 // other way round, the node's probes, is in every matrix.
@@ -22,7 +22,7 @@ func TestPodsReachTheirNodesServices(t *testing.T) {
 	for name, opts := range map[string]lab.NodeOptions{"numbered": {Bridge: "lan0"}, "unnumbered": {}} {
 		n := s.add(t, s.Node(name, opts), viaNFTables, false)
 		must(t, n.AddBridge("nodelocaldns", false))
-		for _, a := range nodeLocalDNS {
+		for _, a := range nodeLocalDNS() {
 			must(t, n.AddAddress("nodelocaldns", netip.PrefixFrom(netip.MustParseAddr(a), 32)))
 			n.Answers(a + ":53")
 			echo(t, n.Netns, a+":53")
@@ -33,7 +33,7 @@ func TestPodsReachTheirNodesServices(t *testing.T) {
 	s.serve(t)
 	var overTCP []lab.Question
 	for _, p := range s.pods() {
-		for _, a := range nodeLocalDNS {
+		for _, a := range nodeLocalDNS() {
 			addr := netip.AddrPortFrom(netip.MustParseAddr(a), 53)
 			overTCP = append(overTCP, lab.Question{From: p.Netns, At: addr, By: p.node.Netns, Seen: p.addr})
 			p.asks(t, addr)

@@ -49,7 +49,8 @@ const (
 	answering = 8080
 )
 
-var everywhere = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+// everywhere is the default route's destination.
+func everywhere() netip.Prefix { return netip.PrefixFrom(netip.IPv4Unspecified(), 0) }
 
 func newServiceSite(t *testing.T) *serviceSite {
 	t.Helper()
@@ -58,7 +59,7 @@ func newServiceSite(t *testing.T) *serviceSite {
 	l.Route(s.far)
 	s.hosts = []*lab.Host{l.Host("host-near"), s.far.Host("host-far")}
 	for i, gw := range []netip.Addr{l.Gateway(), s.far.Gateway()} {
-		must(t, s.hosts[i].AddRoute("eth0", everywhere, gw))
+		must(t, s.hosts[i].AddRoute("eth0", everywhere(), gw))
 		s.hosts[i].Answers(":8080")
 	}
 	return s
@@ -67,7 +68,7 @@ func newServiceSite(t *testing.T) *serviceSite {
 // add makes a node what Kubernetes needs, and runs podland there.
 func (s *serviceSite) add(t *testing.T, n *lab.Node, proxy proxyMode, bridgeNF bool) *serviceNode {
 	t.Helper()
-	must(t, n.AddRoute(n.Iface, everywhere, s.Gateway()))
+	must(t, n.AddRoute(n.Iface, everywhere(), s.Gateway()))
 	s.far.Plug(n.Netns, "eth2")
 	must(t, n.SetSysctl("net.ipv4.ip_forward", "1"))
 	for _, family := range []string{"iptables", "ip6tables"} {
@@ -111,13 +112,12 @@ func (s *serviceSite) net(n *serviceNode, name, net string, gw netip.Addr, keys 
 }
 
 // settle attaches a Pod that answers.
-func (n *serviceNode) settle(t *testing.T, name string, conf []byte) *servicePod {
+func (n *serviceNode) settle(t *testing.T, name string, conf []byte) {
 	t.Helper()
 	p := &servicePod{Pod: n.Pod(name), node: n, conf: conf}
 	p.addr = address(t, attach(t, n.Node, conf, p.Pod))
 	p.Answers(":8080")
 	n.pods = append(n.pods, p)
-	return p
 }
 
 // populate gives every node a number of Pods on each LAN.

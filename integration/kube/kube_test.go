@@ -3,6 +3,7 @@
 package kube_test
 
 import (
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"strconv"
@@ -126,9 +127,7 @@ func hostPort(name string) uint16 {
 // is left with the default.
 func (n *node) network(name string, ipam object, keys object) []byte {
 	bridge := object{"type": "podlan-bridge", "ipam": ipam, "serviceCIDRs": []string{"10.96.0.0/12"}}
-	for k, v := range keys {
-		bridge[k] = v
-	}
+	maps.Copy(bridge, keys)
 	portmap := object{"type": "portmap", "capabilities": object{"portMappings": true}, "snat": name == masqueraded}
 	return n.Conf(object{"cniVersion": "1.0.0", "name": name, "plugins": []object{bridge, portmap}})
 }

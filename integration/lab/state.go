@@ -108,11 +108,10 @@ func (n *Netns) sysctls() ([]string, error) {
 			case "nf_conntrack_count", "tcp_fastopen_key", "stable_secret":
 				return nil
 			}
-			value, err := os.ReadFile(path)
-			if err != nil { // some are for writing alone
-				return nil
+			// Those for writing alone have no value.
+			if value, err := os.ReadFile(path); err == nil {
+				lines = append(lines, strings.TrimPrefix(path, "/proc/sys/")+" = "+strings.TrimSpace(string(value)))
 			}
-			lines = append(lines, strings.TrimPrefix(path, "/proc/sys/")+" = "+strings.TrimSpace(string(value)))
 			return nil
 		})
 	})
