@@ -13,58 +13,50 @@ import (
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
-// forward is the rule of iptables' FORWARD that lets pass, for each bridge of
-// ours, what is merely bridged: where br_netfilter shows it bridged frames, what
-// others (Docker, libvirt, a firewall) drop by its policy they would drop of
-// Pods too. It stands first, so that nobody's thousand rules are asked before.
+// forward is what iptables' FORWARD accepts of ours, where others (Docker,
+// libvirt, a firewall) drop: what is merely bridged, where br_netfilter shows it
+// bridged frames, and what the node has redirected for or to Pods, where the
+// policy is to drop.
 type forward struct {
 	h       *rtnl.Handle
 	lockDir string
 }
 
-func (f forward) add(_ context.Context, l Leg, _ []Leg) error {
-	return f.each(func(c chain, passes bool) error { return c.settle(l.Bridge, passes) })
-}
+func (f forward) add(_ context.Context, l Leg, _ []Leg) error { return f.settle(acceptances(l)) }
 
 func (f forward) remove(_ context.Context, l Leg, others []Leg) error {
-	if slices.Contains(bridges(others), l.Bridge) {
-		return nil
-	}
-	return f.each(func(c chain, _ bool) error { return c.settle(l.Bridge, false) })
+	needed := acceptances(others...)
+	left := slices.DeleteFunc(acceptances(l), func(a acceptance) bool {
+		return slices.ContainsFunc(needed, func(n acceptance) bool { return n.note == a.note })
+	})
+	return f.each(func(c *chain) error {
+		c.leaves = true
+		return c.settle(left)
+	})
 }
 
 // intact: sysctls give no event, so whoever wants to follow them looks again.
 func (f forward) intact(_ context.Context, legs []Leg) (bool, error) {
 	intact := true
-	err := f.each(func(c chain, passes bool) error {
-		settled, err := c.settled(passes, bridges(legs)...)
-		intact = intact && settled
+	err := f.each(func(c *chain) error {
+		left, err := c.unsettled(acceptances(legs...))
+		intact = intact && len(left) == 0
 		return err
 	})
 	return intact && err == nil, err
 }
 
-func (f forward) restore(ctx context.Context, legs []Leg) error {
-	var err error
-	for _, bridge := range bridges(legs) {
-		err = errors.Join(err, f.add(ctx, Leg{Bridge: bridge}, nil))
-	}
-	return err
+func (f forward) restore(_ context.Context, legs []Leg) error {
+	return f.settle(acceptances(legs...))
 }
 
-func bridges(legs []Leg) []string {
-	var all []string
-	for _, l := range legs {
-		all = append(all, l.Bridge)
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
+func (f forward) settle(all []acceptance) error {
+	return f.each(func(c *chain) error { return c.settle(all) })
 }
 
-// each calls fn with every FORWARD chain that the namespace has, and whether
-// bridged frames pass it. Where iptables has none, nothing of it can drop, and
-// to make one would be a change that stays.
-func (f forward) each(fn func(c chain, passes bool) error) error {
+// each calls fn with every FORWARD chain that the namespace has. Where iptables
+// has none, nothing of it can drop, and to make one would be a change that stays.
+func (f forward) each(fn func(*chain) error) error {
 	var conn *netlink.Conn
 	err := f.h.Do(func() (err error) {
 		conn, err = netlink.Dial(unix.NETLINK_NETFILTER, nil)
@@ -76,16 +68,12 @@ func (f forward) each(fn func(c chain, passes bool) error) error {
 	defer func() { _ = conn.Close() }()
 	var failed error
 	for _, fam := range families() {
-		passes, err := passes(f.h, fam)
-		if err != nil {
-			return err
-		}
 		chains, err := f.chains(conn, fam)
 		if err != nil {
 			return err
 		}
 		for _, c := range chains {
-			failed = errors.Join(failed, fn(c, passes))
+			failed = errors.Join(failed, fn(&c))
 		}
 	}
 	return failed

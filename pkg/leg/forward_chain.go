@@ -2,7 +2,9 @@ package leg
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -43,6 +45,12 @@ type chain struct {
 	family
 	backend backend
 	conn    *netlink.Conn
+	// bridged: frames that are merely bridged pass it.
+	bridged bool
+	// drops: its policy is to drop.
+	drops bool
+	// leaves: none of ours is wanted.
+	leaves bool
 }
 
 type backend string
@@ -54,20 +62,24 @@ const (
 
 // chains returns the family's FORWARD of each backend that has one.
 func (f forward) chains(conn *netlink.Conn, fam family) ([]chain, error) {
+	bridged, err := passes(f.h, fam)
+	if err != nil {
+		return nil, err
+	}
 	var found []chain
-	has, err := hasChain(conn, fam.nfproto, forwardTable, forwardChain)
+	has, drops, err := askChain(conn, fam.nfproto, forwardTable, forwardChain)
 	if err != nil {
 		return nil, err
 	}
 	if has {
-		found = append(found, chain{f, fam, nft, conn})
+		found = append(found, chain{forward: f, family: fam, backend: nft, conn: conn, bridged: bridged, drops: drops})
 	}
 	has, err = f.hasLegacy(fam)
 	if err != nil {
 		return nil, err
 	}
 	if has {
-		found = append(found, chain{f, fam, legacy, conn})
+		found = append(found, chain{forward: f, family: fam, backend: legacy, conn: conn, bridged: bridged})
 	}
 	return found, nil
 }
@@ -92,20 +104,20 @@ func (f forward) hasLegacy(fam family) (has bool, err error) {
 	return has, err
 }
 
-// note is the comment by which the bridge's rule is known.
-func note(bridge string) string { return notePrefix + bridge }
-
 const notePrefix = "podlan:"
 
 // notes are the rules' comments where they are ours, in the rules' order, ""
 // for others'. nft's are read without the program, which every ADD would wait
-// for.
-func (c chain) notes() ([]string, error) {
+// for; with the program, the policy is read too.
+func (c *chain) notes() (notes []string, err error) {
 	if c.backend == legacy {
-		return c.run((*program).notes)
+		err = c.run(func(p *program) error {
+			notes, c.drops, err = p.notes()
+			return err
+		})
+		return notes, err
 	}
 	stand, err := listRules(c.conn, c.nfproto, forwardTable, forwardChain)
-	var notes []string
 	for _, r := range stand {
 		notes = append(notes, noteIn(r.exprs, r.userdata))
 	}
@@ -124,65 +136,102 @@ func noteIn(places ...[]byte) string {
 	return ""
 }
 
-// settled tells whether each bridge's rule stands before all that are not ours,
-// once, or is absent. A *Shortfall if that cannot be known, or be changed.
-func (c chain) settled(wanted bool, bridges ...string) (bool, error) {
-	if len(bridges) == 0 {
-		return true, nil
+// wants tells whether the rule is to stand. Legs serve IPv4 only.
+func (c *chain) wants(a acceptance) bool {
+	if a.routed {
+		return !c.leaves && c.drops && c.nfproto == unix.NFPROTO_IPV4
+	}
+	return !c.leaves && c.bridged
+}
+
+// unsettled are those of the rules that do not stand as they are to, or that
+// stand and are not to. A *Shortfall if that cannot be known, or be changed.
+func (c *chain) unsettled(all []acceptance) (left []acceptance, err error) {
+	if len(all) == 0 {
+		return nil, nil
 	}
 	notes, err := c.notes()
 	if err != nil {
-		return false, c.short(bridges[0], wanted, err)
+		return all, c.short(all, err)
 	}
-	i := slices.IndexFunc(bridges, func(b string) bool { return !isSettled(notes, b, wanted) })
-	if i < 0 {
-		return true, nil
+	for _, a := range all {
+		if !a.isSettled(notes, c.wants(a)) {
+			left = append(left, a)
+		}
 	}
-	if _, ok := c.path(); !ok {
-		return false, c.short(bridges[i], wanted, errNoProgram)
+	if len(left) == 0 || c.backend == legacy {
+		return left, nil
 	}
-	return false, nil
-}
-
-func isSettled(notes []string, bridge string, wanted bool) bool {
-	if !wanted {
-		return !slices.Contains(notes, note(bridge))
-	}
-	others := slices.Index(notes, "")
-	if others < 0 {
-		others = len(notes)
-	}
-	return slices.Contains(notes[:others], note(bridge)) && !slices.Contains(notes[others:], note(bridge))
-}
-
-// settle puts the bridge's rule first, or takes it away.
-func (c chain) settle(bridge string, wanted bool) error {
-	settled, err := c.settled(wanted, bridge)
-	if err != nil || settled {
+	// Whether it could be otherwise: CHECK is not to fail for what ADD warned of.
+	err = c.run(func(p *program) error {
+		_, _, err := p.notes()
 		return err
-	}
-	_, err = c.run(func(p *program) ([]string, error) { return nil, p.settle(bridge, wanted) })
+	})
 	if err != nil {
-		return c.short(bridge, wanted, err)
+		return left, c.short(left, err)
 	}
-	if settled, err = c.settled(wanted, bridge); err != nil || settled {
-		return err
-	}
-	return c.short(bridge, wanted, errors.New("the rules are as before, although iptables has changed them"))
+	return left, nil
 }
 
-func hasChain(conn *netlink.Conn, family byte, table, chain string) (bool, error) {
+// settle puts what is wanted and lacks, and takes away what is not.
+func (c *chain) settle(all []acceptance) error {
+	left, err := c.unsettled(all)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	err = c.run(func(p *program) error {
+		for _, a := range left {
+			if err := p.settle(a, c.wants(a)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return c.short(left, err)
+	}
+	if left, err = c.unsettled(all); err != nil || len(left) == 0 {
+		return err
+	}
+	return c.short(left, errors.New("the rules are as before, although iptables has changed them"))
+}
+
+// askChain tells whether there is the chain, and whether its policy is to drop.
+func askChain(conn *netlink.Conn, family byte, table, chain string) (has, drops bool, err error) {
 	question, err := request(family, unix.NFT_MSG_GETCHAIN, 0, func(ae *encoder) {
 		ae.String(unix.NFTA_CHAIN_TABLE, table)
 		ae.String(unix.NFTA_CHAIN_NAME, chain)
 	})
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
-	_, err = conn.Execute(question)
+	answers, err := conn.Execute(question)
 	// Also a kernel without nf_tables, or without it for the family.
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+		return false, false, nil
+	}
+	if err != nil || len(answers) == 0 {
+		return false, false, err
+	}
+	drops, err = policyDrops(answers[0])
+	return true, drops, err
+}
+
+func policyDrops(m netlink.Message) (bool, error) {
+	const drop = 0 // NF_DROP
+	if len(m.Data) < 4 {
 		return false, nil
 	}
-	return err == nil, err
+	ad, err := netlink.NewAttributeDecoder(m.Data[4:])
+	if err != nil {
+		return false, fmt.Errorf("nft chain: %w", err)
+	}
+	ad.ByteOrder = binary.BigEndian
+	drops := false
+	for ad.Next() {
+		if ad.Type() == unix.NFTA_CHAIN_POLICY {
+			drops = ad.Uint32() == drop
+		}
+	}
+	return drops, ad.Err()
 }

@@ -24,23 +24,28 @@ func (e *ByHandError) Error() string { return fmt.Sprintf("%s; by hand: %s", e.E
 
 func (e *ByHandError) Unwrap() error { return e.Err }
 
-// short is a Shortfall with what to do by hand; nil for no error.
-func (c chain) short(bridge string, wanted bool, err error) error {
-	if err == nil {
-		return nil
-	}
-	verb, what := "-I "+forwardChain+" 1", "bridge %s: bridged frames pass iptables' FORWARD, whose rules or policy may drop them"
-	if !wanted {
-		verb, what = "-D "+forwardChain, "bridge %s: our rule is left in iptables' FORWARD"
-	}
+// short is a Shortfall about these rules, with what to do by hand.
+func (c *chain) short(left []acceptance, err error) error {
 	command := strings.Replace(c.command, "tables", "tables-"+string(c.backend), 1)
-	byHand := fmt.Sprintf("%s -w %s %s", command, verb, strings.Join(acceptance(bridge), " "))
-	return &Shortfall{What: fmt.Sprintf(what, bridge), Err: &ByHandError{byHand, err}}
-}
-
-// acceptance is the bridge's rule.
-func acceptance(bridge string) []string {
-	return []string{"-i", bridge, "-m", "physdev", "--physdev-is-bridged", "-m", "comment", "--comment", note(bridge), "-j", "ACCEPT"}
+	var what, byHand []string
+	for _, a := range left {
+		verb := "-D " + forwardChain
+		switch {
+		case !c.wants(a):
+			what = append(what, "a rule of ours is left in iptables' FORWARD")
+		case a.routed:
+			verb = "-A " + forwardChain
+			what = append(what, a.device+": iptables' FORWARD drops what this node redirects for its Pods and to them, so Services")
+		default:
+			verb = "-I " + forwardChain + " 1"
+			what = append(what, a.device+": bridged frames pass iptables' FORWARD, whose rules or policy may drop them")
+		}
+		byHand = append(byHand, fmt.Sprintf("%s -w %s %s", command, verb, strings.Join(a.words(), " ")))
+	}
+	return &Shortfall{
+		What: strings.Join(slices.Compact(what), "; "),
+		Err:  &ByHandError{strings.Join(byHand, " && "), err},
+	}
 }
 
 // program is iptables or ip6tables of one backend.
@@ -55,28 +60,26 @@ var errNoProgram = errors.New("there is no iptables of this backend")
 const lockWait = 5
 
 // run calls fn with the backend's program, in the namespace.
-func (c chain) run(fn func(*program) ([]string, error)) (out []string, err error) {
+func (c *chain) run(fn func(*program) error) error {
 	path, ok := c.path()
 	if !ok {
-		return nil, errNoProgram
+		return errNoProgram
 	}
 	lock, err := lockFile(c.lockDir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// go-iptables runs it in our environment.
 	if err := os.Setenv("XTABLES_LOCKFILE", lock); err != nil {
-		return nil, fmt.Errorf("iptables' lock: %w", err)
+		return fmt.Errorf("iptables' lock: %w", err)
 	}
-	err = c.h.Do(func() error {
+	return c.h.Do(func() error {
 		tables, err := iptables.New(iptables.IPFamily(c.proto), iptables.Path(path), iptables.Timeout(lockWait))
 		if err != nil {
 			return err
 		}
-		out, err = fn(&program{tables})
-		return err
+		return fn(&program{tables})
 	})
-	return out, err
 }
 
 // lockFile is the machine's, where this process may open it: the legacy backend
@@ -99,7 +102,7 @@ func lockFile(dir string) (string, error) {
 
 // path finds the program, which is called by its backend's name or, as the
 // distribution or its administrator has chosen, by the plain one.
-func (c chain) path() (string, bool) {
+func (c *chain) path() (string, bool) {
 	for _, name := range []string{c.command + "-" + string(c.backend), c.command} {
 		for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
 			path := filepath.Join(dir, name)
@@ -121,17 +124,17 @@ func serves(name string, b backend) bool {
 	return b == legacy && slices.Contains([]string{"iptables", "ip6tables", "xtables-multi"}, name)
 }
 
-// notes: see chain.notes.
-func (p *program) notes() ([]string, error) {
+// notes: see chain.notes. drops: the policy is to drop.
+func (p *program) notes() (notes []string, drops bool, err error) {
 	lines, err := p.List(forwardTable, forwardChain)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	var notes []string
 	for _, line := range lines {
 		words := strings.Fields(line)
 		if len(words) == 0 || words[0] != "-A" {
-			continue // the policy
+			drops = drops || slices.Equal(words, []string{"-P", forwardChain, "DROP"})
+			continue
 		}
 		ours := ""
 		for _, w := range words {
@@ -141,27 +144,34 @@ func (p *program) notes() ([]string, error) {
 		}
 		notes = append(notes, ours)
 	}
-	return notes, nil
+	return notes, drops, nil
 }
 
-// settle puts the new rule before it takes the others away: no frame meets
+// settle puts the new rule before it takes the others away: no packet meets
 // neither.
-func (p *program) settle(bridge string, wanted bool) error {
-	if wanted {
-		if err := p.Insert(forwardTable, forwardChain, 1, acceptance(bridge)...); err != nil {
-			return err
-		}
+func (p *program) settle(a acceptance, wanted bool) error {
+	var err error
+	switch {
+	case wanted && a.routed:
+		err = p.Append(forwardTable, forwardChain, a.words()...)
+	case wanted:
+		err = p.Insert(forwardTable, forwardChain, 1, a.words()...)
 	}
-	notes, err := p.notes()
 	if err != nil {
 		return err
 	}
-	keep := 0
-	if wanted {
-		keep = 1
+	notes, _, err := p.notes()
+	if err != nil {
+		return err
 	}
-	for i := len(notes) - 1; i >= keep; i-- {
-		if notes[i] != note(bridge) {
+	keep := -1
+	if wanted && a.routed {
+		keep = len(notes) - 1
+	} else if wanted {
+		keep = 0
+	}
+	for i := len(notes) - 1; i >= 0; i-- {
+		if i == keep || notes[i] != a.note {
 			continue
 		}
 		if err := p.DeleteById(forwardTable, forwardChain, i+1); err != nil {

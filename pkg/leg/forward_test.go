@@ -128,8 +128,10 @@ func TestBridgedFramesPassAForwardThatDrops(t *testing.T) {
 
 			p.bridgeNF(t, false)
 			p.restored(t, true)
-			if after := saved(t, p.node, backend); after != before {
-				t.Errorf("bridge-nf is 0, before and after:\n%s\n%s", before, after)
+			for _, r := range forwarded(t, p.node, backend) {
+				if strings.Contains(r, "physdev") {
+					t.Errorf("bridge-nf is 0: %s", r)
+				}
 			}
 			p.bridgeNF(t, true)
 			p.restored(t, true)
@@ -168,14 +170,15 @@ func TestNoForwardIsMade(t *testing.T) {
 	}))
 }
 
-// TestWithoutAProgramTheRuleIsTold so that somebody may add it by hand.
+// TestWithoutAProgramTheRuleIsTold so that somebody may add it by hand. CHECK
+// takes no offence.
 func TestWithoutAProgramTheRuleIsTold(t *testing.T) {
 	p := beside(t)
 	p.bridgeNF(t, true)
 	iptables(t, p.node, "iptables-nft -P FORWARD DROP")
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "iptables-nft"), []byte("#!/bin/false\n"), 0o700))
-	t.Setenv("PATH", dir)
+	t.Setenv("PATH", dir) // found before the machine's own, if it has one
 	err := p.routes.Add(t.Context(), p.leg, none)
 	short, ok := errors.AsType[*leg.Shortfall](err)
 	if !ok {
@@ -185,8 +188,11 @@ func TestWithoutAProgramTheRuleIsTold(t *testing.T) {
 	if !ok {
 		t.Fatalf("got %v, want what to do by hand", err)
 	}
-	iptables(t, p.node, hand.Command)
+	must(t, p.routes.Check(t.Context(), p.leg)) // as ADD left it
+	iptables(t, p.node, strings.Split(hand.Command, " && ")...)
 	must(t, p.routes.Add(t.Context(), p.leg, none))
+	must(t, p.routes.Check(t.Context(), p.leg))
+	must(t, p.routes.Remove(t.Context(), p.leg, none)) // a DEL ends all the same
 }
 
 func TestBridgeNFIsOffWhereTheKernelHasNone(t *testing.T) {

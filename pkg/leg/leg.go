@@ -1,8 +1,8 @@
 // Package leg is the way between a Pod and its node, and from a Pod to
 // Services: routes and neighbours on both sides, and the node's rules that
 // translate sources. It touches the Pod's namespace that it is given, the leg
-// device's routes and neighbours, its own nftables tables and, where bridged
-// frames pass iptables, one rule of FORWARD for each bridge of ours.
+// device's routes and neighbours, its own nftables tables and, where iptables has
+// FORWARD, rules in it that accept what it might drop of ours.
 package leg
 
 import (

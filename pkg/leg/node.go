@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/statefile"
 )
@@ -53,7 +55,7 @@ func (n *Node) parts() []named {
 	return []named{
 		{routes{n.h}, "the node's route to the Pod"},
 		{rules{n.h}, "the translation of sources"},
-		{forward{n.h, n.lockDir}, "the rule of FORWARD"},
+		{forward{n.h, n.lockDir}, "what FORWARD accepts"},
 	}
 }
 
@@ -65,8 +67,24 @@ func (n *Node) Add(ctx context.Context, l Leg, others Legs) error {
 		if err := l.refused(others); err != nil {
 			return err
 		}
-		return each(n.parts(), func(p part) error { return p.add(ctx, l, others) })
+		err := each(n.parts(), func(p part) error { return p.add(ctx, l, others) })
+		return cmp.Or(err, n.unseen(l))
 	})
+}
+
+// unseen is a Shortfall where answers are to be caught on the bridge, and are not.
+func (n *Node) unseen(l Leg) error {
+	if l.Service.Mode != netconf.ServiceBridgeNF {
+		return nil
+	}
+	bridged, err := BridgeNF(n.h)
+	if err != nil || bridged {
+		return err
+	}
+	return &Shortfall{
+		What: "service.mode bridge-nf: answers from endpoints on the Pods' own segment are lost",
+		Err:  errors.New("net.bridge.bridge-nf-call-iptables is not 1 on this node"),
+	}
 }
 
 // Remove takes away what stands for the Pod and for no other leg on record. What

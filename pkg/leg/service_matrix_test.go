@@ -126,6 +126,7 @@ func TestWhatKubeProxyMasqueradesTowardsAPodBearsTheNodesAddress(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, %s", mode, service4), func(t *testing.T) {
 				p := apartAndDocker(t)
 				p.leg.Service.Mode = service4
+				p.bridgeNF(t, service4 == netconf.ServiceBridgeNF)
 				p.add(t)
 				pod := p.leg.Addrs[0].Addr().String()
 				proxy(t, p.node, service{nodeAddr + ":30080", pod + ":80"}, service{"10.96.0.1:80", pod + ":80"})
@@ -143,6 +144,7 @@ func TestModeBridgeNFKeepsThePodsAddress(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			p := beside(t)
 			p.leg.Service.Mode = netconf.ServiceBridgeNF
+			p.bridgeNF(t, true)
 			p.add(t)
 			all := p.answers(t)
 			var services []service
@@ -150,7 +152,7 @@ func TestModeBridgeNFKeepsThePodsAddress(t *testing.T) {
 				services = append(services, serviceOf(i, a))
 			}
 			proxy(t, p.node, services...)
-			p.bridgeNF(t, true)
+			p.bridgeNF(t, true) // the second's port too
 			pod := p.leg.Addrs[0].Addr().String()
 			for i, a := range all {
 				seen := pod

@@ -153,6 +153,11 @@ func these(legs ...leg.Leg) leg.Legs { return func() ([]leg.Leg, error) { return
 // another, which says whom it has seen.
 func talk(t *testing.T, from, to *rtnltest.Netns, listen, target string) (seen string, err error) {
 	t.Helper()
+	return talkWithin(t, 10*time.Second, from, to, listen, target)
+}
+
+func talkWithin(t *testing.T, patience time.Duration, from, to *rtnltest.Netns, listen, target string) (seen string, err error) {
+	t.Helper()
 	var l net.Listener
 	must(t, to.Do(func() (err error) {
 		l, err = net.Listen("tcp4", listen)
@@ -172,18 +177,33 @@ func talk(t *testing.T, from, to *rtnltest.Netns, listen, target string) (seen s
 		}
 		defer func() { _ = unix.Close(fd) }()
 		addr := netip.MustParseAddrPort(target)
-		patience := unix.NsecToTimeval(int64(10 * time.Second))
-		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &patience)
-		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience)
-		if err := unix.Connect(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()}); err != nil {
+		limit := unix.NsecToTimeval(int64(patience))
+		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit)
+		_ = unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
+		err = uninterrupted(func() error {
+			return unix.Connect(fd, &unix.SockaddrInet4{Port: int(addr.Port()), Addr: addr.Addr().As4()})
+		})
+		if err != nil {
 			return err
 		}
-		b := make([]byte, 64)
-		n, err := unix.Read(fd, b)
-		seen = string(b[:max(n, 0)])
-		return err
+		return uninterrupted(func() error {
+			b := make([]byte, 64)
+			n, err := unix.Read(fd, b)
+			seen = string(b[:max(n, 0)])
+			return err
+		})
 	})
 	return seen, err
+}
+
+// uninterrupted calls fn anew after a signal: Go's own, too. Linux then goes on
+// with a connect that was under way.
+func uninterrupted(fn func() error) error {
+	for {
+		if err := fn(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // wantTalk expects the listener to see that address.
