@@ -107,4 +107,3 @@ func TestModeBridgeNFIsWarnedOfWithoutIt(t *testing.T) {
 	p.bridgeNF(t, true)
 	must(t, p.routes.Add(t.Context(), p.leg, none))
 }
-
