@@ -170,8 +170,8 @@ func (p *program) settle(a acceptance, wanted bool) error {
 	} else if wanted {
 		keep = 0
 	}
-	for i := len(notes) - 1; i >= 0; i-- {
-		if i == keep || notes[i] != a.note {
+	for i, note := range slices.Backward(notes) {
+		if i == keep || note != a.note {
 			continue
 		}
 		if err := p.DeleteById(forwardTable, forwardChain, i+1); err != nil {

@@ -1,6 +1,7 @@
 package leg_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -100,7 +101,7 @@ func TestModeBridgeNFIsWarnedOfWithoutIt(t *testing.T) {
 	p.bridgeNF(t, false)
 	p.leg.Service.Mode = netconf.ServiceBridgeNF
 	err := p.routes.Add(t.Context(), p.leg, none)
-	if _, ok := err.(*leg.Shortfall); !ok {
+	if _, ok := errors.AsType[*leg.Shortfall](err); !ok {
 		t.Errorf("got %v, want a shortfall", err)
 	}
 	must(t, p.routes.Check(t.Context(), p.leg))

@@ -113,8 +113,10 @@ func setMarks(h *rtnl.Handle, ifName string, legMAC net.HardwareAddr) error {
 		}
 		chains := markChains(ifName, legMAC)
 		table := chains[0].Table
-		conn.AddTable(table) // so that there is one to remove
-		conn.DelTable(table)
+		// To remove one costs a wait, of 5 to 30 ms, when the connection closes.
+		if _, err := conn.ListTableOfFamily(podTable, table.Family); err == nil {
+			conn.DelTable(table)
+		}
 		conn.AddTable(table)
 		for _, ch := range chains {
 			conn.AddChain(&ch.Chain)

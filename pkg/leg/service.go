@@ -58,7 +58,12 @@ func (r rules) change(ctx context.Context, fn func(contents) contents) error {
 		case stood.whole && wanted.services.equal(stood.services):
 			return t.batch(func(b *batch) { b.update(stood, wanted) })
 		}
-		return t.batch(func(b *batch) { b.install(wanted) })
+		return t.batch(func(b *batch) {
+			if stood.exists { // to remove one costs a wait
+				b.drop()
+			}
+			b.install(wanted)
+		})
 	})
 }
 

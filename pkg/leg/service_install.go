@@ -13,10 +13,9 @@ import (
 // chunk is how many elements go into one message, whose length is 16 bits.
 const chunk = 150
 
-// install puts the whole table with these contents in the place of what stood:
-// there is no moment between the two.
+// install puts the whole table with these contents. After drop in the same batch
+// there is no moment without one.
 func (b *batch) install(c contents) {
-	b.drop()
 	b.table(unix.NFT_MSG_NEWTABLE)
 	b.set(setServices, 1)
 	b.set(setClients, 2)
