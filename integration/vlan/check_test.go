@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/integration/lab"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // codeChanged is that of a CHECK that finds the attachment other than ADD left
@@ -83,24 +84,28 @@ func (m mode) changes() changes {
 // With podland down nobody repairs, and CHECK tells.
 func TestCHECKNoticesWhatSomebodyChanged(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newStaticSite(t, m, 10, 20, 30)
-		keys := object{}
-		if m == filtering {
-			keys["vlanTrunk"] = []object{{"id": 30}}
-		}
-		r := s.settle(t, "p1", 10, hostLocal(), keys)
-		right := s.node.Snapshot()
-		all := m.changes()
-		for _, name := range slices.Sorted(maps.Keys(all)) {
-			t.Run(strings.ReplaceAll(name, ":", ""), func(t *testing.T) {
-				must(t, s.node.Check(t.Context(), r.conf, r.Pod))
-				all[name].change(t, s, r)
-				says(t, s.node.Check(t.Context(), r.conf, r.Pod), codeChanged, all[name].words...)
-				s.undo(t, r, right)
-			})
-		}
-	})
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newStaticSite(t, m, 10, 20, 30)
+			keys := object{}
+			if m == filtering {
+				keys["vlanTrunk"] = []object{{"id": 30}}
+			}
+			r := s.settle(t, "p1", 10, hostLocal(), keys)
+			right := s.node.Snapshot()
+			all := m.changes()
+			for _, name := range slices.Sorted(maps.Keys(all)) {
+				t.Run(strings.ReplaceAll(name, ":", ""), func(t *testing.T) {
+					must(t, s.node.Check(t.Context(), r.conf, r.Pod))
+					all[name].change(t, s, r)
+					says(t, s.node.Check(t.Context(), r.conf, r.Pod), codeChanged, all[name].words...)
+					s.undo(t, r, right)
+				})
+			}
+		})
+	}
 }
 
 // undo puts membership, MTU and VLANs of what still stands back.

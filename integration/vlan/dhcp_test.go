@@ -30,42 +30,46 @@ func renewSoon() dhcpd.Script {
 // renewed, kept over podland's restart and given back where it came from.
 func TestALeaseLivesAndEndsOnItsVLAN(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newSiteWith(t, m, map[uint16]lab.VLANOptions{10: {}, 20: {ServerTagged: true}})
-		vids := []uint16{10, 20}
-		for _, vid := range vids {
-			s.server(vid).Embedded().SetScript(renewSoon())
-		}
-		s.node.StartPodland()
-		before := s.node.Snapshot()
-		all := []resident{s.settle(t, "pod10", 10, leased()), s.settle(t, "pod20", 20, leased())}
-		if all[0].addr != all[1].addr {
-			t.Fatalf("%s and %s: the test wants the same address", all[0].addr, all[1].addr)
-		}
-		for _, r := range all {
-			s.awaitRenewals(t, r, 1)
-		}
-		s.node.KillPodland()
-		for _, vid := range vids {
-			s.server(vid).Embedded().SetScript(nil)
-		}
-		s.node.StartPodland()
-		for _, r := range all {
-			must(t, s.node.Check(t.Context(), r.conf, r.Pod))
-			reaches(t, s.hosts[r.vid].Netns, r.addr)
-		}
-		detach(t, s.node, all[0].conf, all[0].Pod)
-		s.node.KillPodland()
-		detach(t, s.node, all[1].conf, all[1].Pod) // a tombstone
-		s.node.StartPodland()
-		for i, r := range all {
-			awaitRelease(t, s.server(r.vid), r.mac)
-			if heard := s.server(all[1-i].vid).Heard(r.mac.String()); len(heard) > 0 {
-				t.Errorf("VLAN %d's server heard %v of VLAN %d's Pod", all[1-i].vid, heard, r.vid)
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newSiteWith(t, m, map[uint16]lab.VLANOptions{10: {}, 20: {ServerTagged: true}})
+			vids := []uint16{10, 20}
+			for _, vid := range vids {
+				s.server(vid).Embedded().SetScript(renewSoon())
 			}
-		}
-		asBefore(t, s.node, before)
-	})
+			s.node.StartPodland()
+			before := s.node.Snapshot()
+			all := []resident{s.settle(t, "pod10", 10, leased()), s.settle(t, "pod20", 20, leased())}
+			if all[0].addr != all[1].addr {
+				t.Fatalf("%s and %s: the test wants the same address", all[0].addr, all[1].addr)
+			}
+			for _, r := range all {
+				s.awaitRenewals(t, r, 1)
+			}
+			s.node.KillPodland()
+			for _, vid := range vids {
+				s.server(vid).Embedded().SetScript(nil)
+			}
+			s.node.StartPodland()
+			for _, r := range all {
+				must(t, s.node.Check(t.Context(), r.conf, r.Pod))
+				reaches(t, s.hosts[r.vid].Netns, r.addr)
+			}
+			detach(t, s.node, all[0].conf, all[0].Pod)
+			s.node.KillPodland()
+			detach(t, s.node, all[1].conf, all[1].Pod) // a tombstone
+			s.node.StartPodland()
+			for i, r := range all {
+				awaitRelease(t, s.server(r.vid), r.mac)
+				if heard := s.server(all[1-i].vid).Heard(r.mac.String()); len(heard) > 0 {
+					t.Errorf("VLAN %d's server heard %v of VLAN %d's Pod", all[1-i].vid, heard, r.vid)
+				}
+			}
+			asBefore(t, s.node, before)
+		})
+	}
 }
 
 // awaitRenewals waits until the server heard n unicast renewals of the Pod's.
@@ -86,28 +90,32 @@ func (s *site) awaitRenewals(t *testing.T, r resident, n int) {
 // configuration, and answers in another.
 func TestRepliesOfAnotherVLANAreNeverAccepted(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newSiteWith(t, m, map[uint16]lab.VLANOptions{10: {}, 20: {Options: lab.Options{Server: lab.None}}})
-		s.node.StartPodland()
-		// The true server answers when the others have.
-		others := make(chan struct{})
-		s.server(10).Embedded().On(dhcpd.Discovering).Answer(dhcpd.Hold(others))
-		done := s.liar(t, others)
-		r := s.settle(t, "p1", 10, leased())
-		if lies := <-done; lies == 0 {
-			t.Fatal("the test is none: nobody lied")
-		}
-		awaitLease(t, s.server(10), r.addr, r.mac)
-		if poisoned().Contains(r.addr) {
-			t.Errorf("%s is another VLAN's server's", r.addr)
-		}
-		for _, e := range s.server(10).Embedded().Received(dhcpv4.MessageTypeRequest) {
-			if poisoned().Contains(e.Requested) {
-				t.Errorf("podland asked for %s", e.Requested)
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newSiteWith(t, m, map[uint16]lab.VLANOptions{10: {}, 20: {Options: lab.Options{Server: lab.None}}})
+			s.node.StartPodland()
+			// The true server answers when the others have.
+			others := make(chan struct{})
+			s.server(10).Embedded().On(dhcpd.Discovering).Answer(dhcpd.Hold(others))
+			done := s.liar(t, others)
+			r := s.settle(t, "p1", 10, leased())
+			if lies := <-done; lies == 0 {
+				t.Fatal("the test is none: nobody lied")
 			}
-		}
-		reaches(t, s.hosts[10].Netns, r.addr)
-	})
+			awaitLease(t, s.server(10), r.addr, r.mac)
+			if poisoned().Contains(r.addr) {
+				t.Errorf("%s is another VLAN's server's", r.addr)
+			}
+			for _, e := range s.server(10).Embedded().Received(dhcpv4.MessageTypeRequest) {
+				if poisoned().Contains(e.Requested) {
+					t.Errorf("podland asked for %s", e.Requested)
+				}
+			}
+			reaches(t, s.hosts[10].Netns, r.addr)
+		})
+	}
 }
 
 // poisoned are the addresses of a server that lies.
@@ -205,30 +213,34 @@ func TestOnTheUplinksNativeVLANPodlandSpeaksWithoutATag(t *testing.T) {
 // An address in use on a VLAN is a conflict there, and none on another.
 func TestAnAddressInUseIsAConflictOnItsVLANAlone(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newSiteWith(t, m, map[uint16]lab.VLANOptions{10: {}, 20: {}})
-		s.node.StartPodland()
-		next := netip.MustParseAddr("198.18.1.0") // the first that each server grants
-		must(t, s.hosts[20].AddAddress("eth0", netip.PrefixFrom(next, 16)))
-		wait := object{"type": "podlan-dhcp", "conflict": "wait"}
-		budget := object{"budget": "100s"}
-		free := s.settle(t, "free", 10, wait, budget)
-		if free.addr != next {
-			t.Errorf("on VLAN 10 the Pod has %s, want %s", free.addr, next)
-		}
-		if declined := s.server(10).Declined(); len(declined) > 0 {
-			t.Errorf("declined on VLAN 10: %v", declined)
-		}
-		taken := s.settle(t, "taken", 20, wait, budget)
-		if taken.addr == next {
-			t.Errorf("on VLAN 20 the Pod has %s, which a host there has", taken.addr)
-		}
-		if declined := s.server(20).Declined(); !slices.Equal(declined, []netip.Addr{next}) {
-			t.Errorf("declined on VLAN 20: %v, want %s", declined, next)
-		}
-		isAt(t, s.hosts[10], free.addr, free.mac)
-		isAt(t, s.hosts[20], taken.addr, taken.mac)
-	})
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newSiteWith(t, m, map[uint16]lab.VLANOptions{10: {}, 20: {}})
+			s.node.StartPodland()
+			next := netip.MustParseAddr("198.18.1.0") // the first that each server grants
+			must(t, s.hosts[20].AddAddress("eth0", netip.PrefixFrom(next, 16)))
+			wait := object{"type": "podlan-dhcp", "conflict": "wait"}
+			budget := object{"budget": "100s"}
+			free := s.settle(t, "free", 10, wait, budget)
+			if free.addr != next {
+				t.Errorf("on VLAN 10 the Pod has %s, want %s", free.addr, next)
+			}
+			if declined := s.server(10).Declined(); len(declined) > 0 {
+				t.Errorf("declined on VLAN 10: %v", declined)
+			}
+			taken := s.settle(t, "taken", 20, wait, budget)
+			if taken.addr == next {
+				t.Errorf("on VLAN 20 the Pod has %s, which a host there has", taken.addr)
+			}
+			if declined := s.server(20).Declined(); !slices.Equal(declined, []netip.Addr{next}) {
+				t.Errorf("declined on VLAN 20: %v, want %s", declined, next)
+			}
+			isAt(t, s.hosts[10], free.addr, free.mac)
+			isAt(t, s.hosts[20], taken.addr, taken.mac)
+		})
+	}
 }
 
 // podlan-dhcp serves other main plugins, which bring Pods onto VLANs in their own
@@ -282,18 +294,22 @@ func TestPodlanDHCPServesTheReferencesVLANPlugins(t *testing.T) {
 // says nothing by itself.
 func TestALeaseAskedFromThePodIsItsVLANs(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newSiteWith(t, m, map[uint16]lab.VLANOptions{10: {}, 20: {}})
-		s.node.StartPodland()
-		before := s.node.Snapshot()
-		onTrunk := s.trunk()
-		r := s.settle(t, "p1", 10, object{"type": "podlan-dhcp", "dhcpFrom": "pod"})
-		awaitLease(t, s.server(10), r.addr, r.mac)
-		isAt(t, s.hosts[10], r.addr, r.mac)
-		must(t, s.node.Check(t.Context(), r.conf, r.Pod))
-		detach(t, s.node, r.conf, r.Pod)
-		awaitRelease(t, s.server(10), r.mac)
-		asBefore(t, s.node, before)
-		s.nothingStray(t, onTrunk, []resident{r})
-	})
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newSiteWith(t, m, map[uint16]lab.VLANOptions{10: {}, 20: {}})
+			s.node.StartPodland()
+			before := s.node.Snapshot()
+			onTrunk := s.trunk()
+			r := s.settle(t, "p1", 10, object{"type": "podlan-dhcp", "dhcpFrom": "pod"})
+			awaitLease(t, s.server(10), r.addr, r.mac)
+			isAt(t, s.hosts[10], r.addr, r.mac)
+			must(t, s.node.Check(t.Context(), r.conf, r.Pod))
+			detach(t, s.node, r.conf, r.Pod)
+			awaitRelease(t, s.server(10), r.mac)
+			asBefore(t, s.node, before)
+			s.nothingStray(t, onTrunk, []resident{r})
+		})
+	}
 }
