@@ -25,14 +25,16 @@ func TestPodsThatComeAndGoAtOnceLeaveLinksBridgesAndVLANTablesAsTheyWere(t *test
 			}
 			s := newSiteWith(t, m, vlans)
 			s.node.StartPodland()
+			router, session := s.Tap("router", vids...), s.session(t)
 			before := s.node.Snapshot()
 			for round := range rounds {
 				var all sync.WaitGroup
 				for i := range pods {
 					pod := s.node.Pod(fmt.Sprintf("p%d-%d", round, i))
-					all.Go(func() { s.comesAndGoes(t, pod, vids[i%len(vids)]) })
+					all.Go(func() { s.comesAndGoes(t, pod, vids[i%len(vids)], router) })
 				}
 				all.Wait()
+				session.echo(t)
 				if t.Failed() {
 					return
 				}
@@ -45,8 +47,9 @@ func TestPodsThatComeAndGoAtOnceLeaveLinksBridgesAndVLANTablesAsTheyWere(t *test
 	}
 }
 
-// comesAndGoes attaches the Pod, has it answer on its VLAN, and detaches it.
-func (s *site) comesAndGoes(t *testing.T, pod *lab.Pod, vid uint16) {
+// comesAndGoes attaches the Pod, has it answer on its VLAN, where a router
+// advertises, and detaches it.
+func (s *site) comesAndGoes(t *testing.T, pod *lab.Pod, vid uint16, router *lab.Host) {
 	t.Helper()
 	// On an emulated machine twenty plugins at once take long to begin.
 	conf := network(s.node, leased(), s.mode.keys(vid), object{"budget": "5m"})
@@ -59,6 +62,7 @@ func (s *site) comesAndGoes(t *testing.T, pod *lab.Pod, vid uint16) {
 	if err := s.hosts[vid].Ping(within(t), addr); err != nil {
 		t.Errorf("%s on VLAN %d: %v", pod.Name(), vid, err)
 	}
+	advertise(t, router, vid)
 	if err := s.node.Del(t.Context(), conf, pod); err != nil {
 		t.Errorf("DEL of %s: %v", pod.Name(), err)
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -143,6 +144,7 @@ func (c session) echo(t *testing.T) {
 		if _, err := way[0].Write([]byte("word")); err != nil {
 			t.Fatalf("the session: %v", err)
 		}
+		_ = way[1].SetReadDeadline(time.Now().Add(lab.Stretch(time.Minute)))
 		got := make([]byte, 4)
 		if _, err := io.ReadFull(way[1], got); err != nil || string(got) != "word" {
 			t.Fatalf("the session: %q, %v", got, err)
