@@ -100,10 +100,11 @@ func (s *site) pointsOf(t *testing.T, conf []byte) []string {
 	passed := map[string]int{}
 	for line := range strings.Lines(string(text)) {
 		_, point, _ := strings.Cut(strings.TrimSpace(line), " ")
-		passed[point]++
+		if passed[point]++; strings.HasPrefix(point, "statefile.") && !strings.HasSuffix(point, ".done") {
+			continue // within a Put the file system is tried elsewhere (../fault_test.go)
+		}
 		points = append(points, fmt.Sprintf("%s:%d", point, passed[point]))
 	}
-	t.Logf("dies at %v", points)
 	if !slices.ContainsFunc(points, func(p string) bool { return strings.HasPrefix(p, "segment.") }) {
 		t.Fatalf("no step of making a segment among %v", points)
 	}
@@ -131,7 +132,6 @@ func (s *site) nextADD(t *testing.T, conf []byte, i int) {
 	t.Helper()
 	pod := s.node.Pod(fmt.Sprintf("next%d", i))
 	result := attach(t, s.node, conf, pod)
-	must(t, s.node.Check(t.Context(), conf, pod))
 	if s.mode == filtering {
 		isAt(t, s.hosts[10], address(t, result), podMAC(t, result))
 	}
