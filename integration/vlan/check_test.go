@@ -17,7 +17,8 @@ import (
 // it (pkg/leaseapi).
 const codeChanged = 105
 
-// changes are what somebody may do to a segment, and what CHECK is to name.
+// changes are what somebody may do to a segment, in alphabetical order, and what
+// CHECK is to name.
 type changes map[string]struct {
 	change func(t *testing.T, s *site, r resident)
 	words  []string
@@ -68,9 +69,9 @@ func subinterfaceChanges() changes {
 		change(t, s.node.Netns, "eth1.10", func(h *netlink.Handle, l netlink.Link) error { return h.LinkDel(l) })
 	}
 	return changes{
-		"it left":     {takeOut("eth1.10"), []string{"eth1.10", "lan0-10"}},
-		"its MTU":     {setMTU("eth1.10", 1400), []string{"MTU", "1400"}},
-		"it vanished": {remove, []string{"eth1.10"}},
+		"it left":          {takeOut("eth1.10"), []string{"eth1.10", "lan0-10"}},
+		"its MTU":          {setMTU("eth1.10", 1400), []string{"MTU", "1400"}},
+		"then it vanishes": {remove, []string{"eth1.10"}},
 	}
 }
 

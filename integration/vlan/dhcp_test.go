@@ -122,7 +122,7 @@ func TestRepliesOfAnotherVLANAreNeverAccepted(t *testing.T) {
 func poisoned() netip.Prefix { return netip.MustParsePrefix("198.18.66.0/24") }
 
 // liar answers the first DISCOVER of VLAN 10, in all wrong ways, on the node's
-// cable; then it closes the channel. It returns how many OFFERs and ACKs it sent.
+// cable; then it closes the channel. It tells how many replies it sent.
 func (s *site) liar(t *testing.T, done chan<- struct{}) <-chan int {
 	t.Helper()
 	tap := s.Tap("liar", 10, 20)
