@@ -50,6 +50,7 @@ type site struct {
 	vlans map[uint16]*lab.VLAN
 	// hosts by VID, 0: on the untagged LAN.
 	hosts map[uint16]*lab.Host
+	liars int
 }
 
 // newSite builds it with the embedded server in VLAN 10 and on the untagged LAN,
