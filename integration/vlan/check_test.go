@@ -10,13 +10,15 @@ import (
 	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/integration/lab"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // codeChanged is that of a CHECK that finds the attachment other than ADD left
 // it (pkg/leaseapi).
 const codeChanged = 105
 
-// changes are what somebody may do to a segment, and what CHECK is to name.
+// changes are what somebody may do to a segment, in alphabetical order, and what
+// CHECK is to name.
 type changes map[string]struct {
 	change func(t *testing.T, s *site, r resident)
 	words  []string
@@ -67,9 +69,9 @@ func subinterfaceChanges() changes {
 		change(t, s.node.Netns, "eth1.10", func(h *netlink.Handle, l netlink.Link) error { return h.LinkDel(l) })
 	}
 	return changes{
-		"it left":     {takeOut("eth1.10"), []string{"eth1.10", "lan0-10"}},
-		"its MTU":     {setMTU("eth1.10", 1400), []string{"MTU", "1400"}},
-		"it vanished": {remove, []string{"eth1.10"}},
+		"it left":          {takeOut("eth1.10"), []string{"eth1.10", "lan0-10"}},
+		"its MTU":          {setMTU("eth1.10", 1400), []string{"MTU", "1400"}},
+		"then it vanishes": {remove, []string{"eth1.10"}},
 	}
 }
 
@@ -83,24 +85,28 @@ func (m mode) changes() changes {
 // With podland down nobody repairs, and CHECK tells.
 func TestCHECKNoticesWhatSomebodyChanged(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newStaticSite(t, m, 10, 20, 30)
-		keys := object{}
-		if m == filtering {
-			keys["vlanTrunk"] = []object{{"id": 30}}
-		}
-		r := s.settle(t, "p1", 10, hostLocal(), keys)
-		right := s.node.Snapshot()
-		all := m.changes()
-		for _, name := range slices.Sorted(maps.Keys(all)) {
-			t.Run(strings.ReplaceAll(name, ":", ""), func(t *testing.T) {
-				must(t, s.node.Check(t.Context(), r.conf, r.Pod))
-				all[name].change(t, s, r)
-				says(t, s.node.Check(t.Context(), r.conf, r.Pod), codeChanged, all[name].words...)
-				s.undo(t, r, right)
-			})
-		}
-	})
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newStaticSite(t, m, 10, 20, 30)
+			keys := object{}
+			if m == filtering {
+				keys["vlanTrunk"] = []object{{"id": 30}}
+			}
+			r := s.settle(t, "p1", 10, hostLocal(), keys)
+			right := s.node.Snapshot()
+			all := m.changes()
+			for _, name := range slices.Sorted(maps.Keys(all)) {
+				t.Run(strings.ReplaceAll(name, ":", ""), func(t *testing.T) {
+					must(t, s.node.Check(t.Context(), r.conf, r.Pod))
+					all[name].change(t, s, r)
+					says(t, s.node.Check(t.Context(), r.conf, r.Pod), codeChanged, all[name].words...)
+					s.undo(t, r, right)
+				})
+			}
+		})
+	}
 }
 
 // undo puts membership, MTU and VLANs of what still stands back.

@@ -7,6 +7,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/podlan/podlan/integration/lab"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // One network for several VLANs: the Pod says which, within what the network
@@ -35,31 +36,35 @@ func TestAPodChoosesAmongTheVLANsThatItsNetworkAllows(t *testing.T) {
 		{"no-VID", byArgs("4095"), nil, 0, types.ErrInvalidEnvironmentVariables, []string{"4095", "4094"}},
 		{"none-allowed", byArgs("20"), object{"vlanAllowed": nil}, 0, types.ErrInvalidNetworkConfig, []string{"20", "vlanAllowed"}},
 	}
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newStaticSite(t, m, 10, 20, 30, 40)
-		before := s.node.Snapshot()
-		for _, c := range cases {
-			keys := object{"vlanAllowed": []any{20, object{"minID": 30, "maxID": 31}}, "capabilities": object{"vlan": true}}
-			maps.Copy(keys, c.keys)
-			if keys["vlanAllowed"] == nil {
-				delete(keys, "vlanAllowed")
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newStaticSite(t, m, 10, 20, 30, 40)
+			before := s.node.Snapshot()
+			for _, c := range cases {
+				keys := object{"vlanAllowed": []any{20, object{"minID": 30, "maxID": 31}}, "capabilities": object{"vlan": true}}
+				maps.Copy(keys, c.keys)
+				if keys["vlanAllowed"] == nil {
+					delete(keys, "vlanAllowed")
+				}
+				conf := network(s.node, hostLocal(), m.keys(10), keys)
+				pod := s.node.Pod(c.name)
+				result, err := s.node.Add(t.Context(), conf, pod, c.at)
+				if c.vid == 0 {
+					says(t, err, c.code, c.says...)
+					continue
+				}
+				if err != nil {
+					t.Errorf("%s: %v", c.name, err)
+					continue
+				}
+				current := lab.Result(t, result)
+				isAt(t, s.hosts[c.vid], address(t, current), podMAC(t, current))
+				must(t, s.node.Check(t.Context(), conf, pod, c.at))
+				detach(t, s.node, conf, pod, c.at)
 			}
-			conf := network(s.node, hostLocal(), m.keys(10), keys)
-			pod := s.node.Pod(c.name)
-			result, err := s.node.Add(t.Context(), conf, pod, c.at)
-			if c.vid == 0 {
-				says(t, err, c.code, c.says...)
-				continue
-			}
-			if err != nil {
-				t.Errorf("%s: %v", c.name, err)
-				continue
-			}
-			current := lab.Result(t, result)
-			isAt(t, s.hosts[c.vid], address(t, current), podMAC(t, current))
-			must(t, s.node.Check(t.Context(), conf, pod, c.at))
-			detach(t, s.node, conf, pod, c.at)
-		}
-		asBefore(t, s.node, before)
-	})
+			asBefore(t, s.node, before)
+		})
+	}
 }

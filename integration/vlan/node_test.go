@@ -10,45 +10,51 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/integration/lab"
 	"github.com/podlan/podlan/integration/lab/ether"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // The NIC is the node's own: whatever Pods come and go on its VLANs, and whoever
 // advertises there, node and session do not notice.
 func TestTheNodeKeepsItsNICsStateAndItsSession(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newStaticSite(t, m, 10, 20, 30)
-		router := s.Tap("router", 10, 20, 30)
-		advertise(t, router, 0, 10, 20, 30)
-		own := s.awaitOwnPrefix(t)
-		session := s.session(t)
-		before := s.node.Snapshot()
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newStaticSite(t, m, 10, 20, 30)
+			router := s.Tap("router", 10, 20, 30)
+			advertise(t, router, 0, 10, 20, 30)
+			own := s.awaitOwnPrefix(t)
+			session := s.session(t)
+			before := s.node.Snapshot()
 
-		all := []resident{}
-		for _, vid := range []uint16{10, 20, 30} {
-			all = append(all, s.settle(t, fmt.Sprintf("pod%d", vid), vid, hostLocal()))
-		}
-		advertise(t, router, 10, 20, 30)
-		for _, r := range all {
-			reaches(t, s.hosts[r.vid].Netns, r.addr) // behind the advertisements
-		}
-		s.quiet(t, before)
-		s.nodeIsNotOn(t, all[0], own)
-		session.echo(t)
+			all := []resident{}
+			for _, vid := range []uint16{10, 20, 30} {
+				all = append(all, s.settle(t, fmt.Sprintf("pod%d", vid), vid, hostLocal()))
+			}
+			advertise(t, router, 10, 20, 30)
+			for _, r := range all {
+				reaches(t, s.hosts[r.vid].Netns, r.addr) // behind the advertisements
+			}
+			s.quiet(t, before)
+			s.nodeIsNotOn(t, all[0], own)
+			session.echo(t)
 
-		advertise(t, router, 10, 20, 30)
-		for _, r := range all {
-			detach(t, s.node, r.conf, r.Pod)
-		}
-		advertise(t, router, 10, 20, 30)
-		asBefore(t, s.node, before)
-		session.echo(t)
-	})
+			advertise(t, router, 10, 20, 30)
+			for _, r := range all {
+				detach(t, s.node, r.conf, r.Pod)
+			}
+			advertise(t, router, 10, 20, 30)
+			asBefore(t, s.node, before)
+			session.echo(t)
+		})
+	}
 }
 
 // advertise has a router say RFC 4861 §4.2's in each of the VLANs, with a prefix
@@ -138,6 +144,7 @@ func (c session) echo(t *testing.T) {
 		if _, err := way[0].Write([]byte("word")); err != nil {
 			t.Fatalf("the session: %v", err)
 		}
+		_ = way[1].SetReadDeadline(time.Now().Add(lab.Stretch(time.Minute)))
 		got := make([]byte, 4)
 		if _, err := io.ReadFull(way[1], got); err != nil || string(got) != "word" {
 			t.Fatalf("the session: %q, %v", got, err)

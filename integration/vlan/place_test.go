@@ -11,6 +11,7 @@ import (
 
 	"github.com/podlan/podlan/integration/lab"
 	"github.com/podlan/podlan/integration/lab/ether"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // resident is a Pod on a VLAN.
@@ -36,26 +37,30 @@ func (s *site) settle(t *testing.T, name string, vid uint16, ipam object, keys .
 // what a server holds, tells the VLANs apart.
 func TestAPodHasItsVLANsAddressAndReachesThatVLANAlone(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newSite(t, m)
-		s.node.StartPodland()
-		before := s.node.Snapshot()
-		onTrunk := s.trunk()
-		var all []resident
-		for _, vid := range m.vids() {
-			all = append(all, s.arrives(t, vid))
-		}
-		s.talks(t, onTrunk, all)
-		s.listens(t, all)
-		s.nothingStray(t, onTrunk, all)
-		for _, r := range all {
-			must(t, s.node.Check(t.Context(), r.conf, r.Pod))
-			detach(t, s.node, r.conf, r.Pod)
-			awaitRelease(t, s.server(r.vid), r.mac)
-		}
-		asBefore(t, s.node, before)
-		s.nothingStray(t, onTrunk, all) // RELEASEs among it
-	})
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newSite(t, m)
+			s.node.StartPodland()
+			before := s.node.Snapshot()
+			onTrunk := s.trunk()
+			var all []resident
+			for _, vid := range m.vids() {
+				all = append(all, s.arrives(t, vid))
+			}
+			s.talks(t, onTrunk, all)
+			s.listens(t, all)
+			s.nothingStray(t, onTrunk, all)
+			for _, r := range all {
+				must(t, s.node.Check(t.Context(), r.conf, r.Pod))
+				detach(t, s.node, r.conf, r.Pod)
+				awaitRelease(t, s.server(r.vid), r.mac)
+			}
+			asBefore(t, s.node, before)
+			s.nothingStray(t, onTrunk, all) // RELEASEs among it
+		})
+	}
 }
 
 // arrives attaches a Pod and looks at it from its VLAN.

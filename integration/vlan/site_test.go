@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/podlan/podlan/integration/lab"
-	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // mode is how a node brings its Pods onto VLANs.
@@ -22,18 +21,6 @@ const (
 )
 
 func modes() []mode { return []mode{subinterface, filtering} }
-
-// inBothModes runs a test for each of them.
-func inBothModes(t *testing.T, f func(t *testing.T, m mode)) {
-	t.Helper()
-	rtnltest.NeedVLAN(t)
-	for _, m := range modes() {
-		t.Run(string(m), func(t *testing.T) {
-			t.Parallel()
-			f(t, m)
-		})
-	}
-}
 
 func (m mode) node() lab.NodeOptions {
 	if m == filtering {
@@ -63,6 +50,7 @@ type site struct {
 	vlans map[uint16]*lab.VLAN
 	// hosts by VID, 0: on the untagged LAN.
 	hosts map[uint16]*lab.Host
+	liars int
 }
 
 // newSite builds it with the embedded server in VLAN 10 and on the untagged LAN,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/podlan/podlan/integration/lab"
 	"github.com/podlan/podlan/integration/lab/ether"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // forged are tags that a Pod of VLAN 10 may try by hand (threat 12 of
@@ -85,18 +86,22 @@ func passed(c *lab.Capture, names []string) []string {
 
 func TestGuardATaggedFrameOfAPodReachesNothing(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newStaticSite(t, m, 10, 20)
-		attacker := s.settle(t, "p1", 10, hostLocal())
-		ears := s.surround(t, attacker, s.settle(t, "p2", 10, hostLocal()), s.settle(t, "p3", 20, hostLocal()))
-		names := attacker.forge(t, s.hosts[10].Addr.Addr(), ears["the trunk"])
-		for where, ear := range ears {
-			if came := passed(ear, names); len(came) > 0 {
-				t.Errorf("%s hears %q", where, came)
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newStaticSite(t, m, 10, 20)
+			attacker := s.settle(t, "p1", 10, hostLocal())
+			ears := s.surround(t, attacker, s.settle(t, "p2", 10, hostLocal()), s.settle(t, "p3", 20, hostLocal()))
+			names := attacker.forge(t, s.hosts[10].Addr.Addr(), ears["the trunk"])
+			for where, ear := range ears {
+				if came := passed(ear, names); len(came) > 0 {
+					t.Errorf("%s hears %q", where, came)
+				}
 			}
-		}
-		reaches(t, s.hosts[10].Netns, attacker.addr)
-	})
+			reaches(t, s.hosts[10].Netns, attacker.addr)
+		})
+	}
 }
 
 // surround listens wherever a Pod's frames could come to.

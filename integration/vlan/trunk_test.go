@@ -10,6 +10,7 @@ import (
 
 	"github.com/podlan/podlan/integration/lab"
 	"github.com/podlan/podlan/integration/lab/ether"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // A Pod with VLANs 20 to 21 and 30 beside its own 10, and VLAN devices for two
@@ -175,12 +176,16 @@ func carries(t *testing.T, pod *lab.Pod, host *lab.Host, mtu int) {
 // A single tag costs the Pod nothing: NICs and switches allow for it.
 func TestASingleTagLeavesThePodTheNICsMTU(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newStaticSite(t, m, 10)
-		r := s.settle(t, "p1", 10, hostLocal())
-		if mtu := link(t, r.Netns, "eth0").Attrs().MTU; mtu != 1500 {
-			t.Errorf("the Pod's MTU is %d, want the NIC's 1500", mtu)
-		}
-		carries(t, r.Pod, s.hosts[10], 1500)
-	})
+	rtnltest.NeedVLAN(t)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newStaticSite(t, m, 10)
+			r := s.settle(t, "p1", 10, hostLocal())
+			if mtu := link(t, r.Netns, "eth0").Attrs().MTU; mtu != 1500 {
+				t.Errorf("the Pod's MTU is %d, want the NIC's 1500", mtu)
+			}
+			carries(t, r.Pod, s.hosts[10], 1500)
+		})
+	}
 }

@@ -121,8 +121,8 @@ func TestABridgesDelayIsReadInSeconds(t *testing.T) {
 	n.STP(t, "lan0")
 	got, err := n.Handle.Bridge(index)
 	must(t, err)
-	if diff := cmp.Diff(rtnl.BridgeInfo{STP: true, ForwardDelay: 15 * time.Second}, got); diff != "" {
-		t.Errorf("bridge (-want +got):\n%s", diff)
+	if !got.STP || got.ForwardDelay != 15*time.Second {
+		t.Errorf("bridge %+v", got)
 	}
 }
 
