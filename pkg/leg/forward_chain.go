@@ -152,7 +152,7 @@ func (c *chain) unsettled(all []acceptance) (left []acceptance, err error) {
 	}
 	notes, err := c.notes()
 	if err != nil {
-		return all, c.short(all, err)
+		return c.unknown(all, err)
 	}
 	for _, a := range all {
 		if !a.isSettled(notes, c.wants(a)) {
@@ -171,6 +171,17 @@ func (c *chain) unsettled(all []acceptance) (left []acceptance, err error) {
 		return left, c.short(left, err)
 	}
 	return left, nil
+}
+
+// unknown is what may lack where the rules cannot be read: the policy may be to
+// drop.
+func (c *chain) unknown(all []acceptance, err error) ([]acceptance, error) {
+	c.drops = true
+	left := slices.DeleteFunc(slices.Clone(all), func(a acceptance) bool { return !c.leaves && !c.wants(a) })
+	if len(left) == 0 {
+		return nil, nil
+	}
+	return left, c.short(left, err)
 }
 
 // settle puts what is wanted and lacks, and takes away what is not.

@@ -35,7 +35,7 @@ func (c *chain) short(left []acceptance, err error) error {
 			what = append(what, "a rule of ours is left in iptables' FORWARD")
 		case a.routed:
 			verb = "-A " + forwardChain
-			what = append(what, a.device+": iptables' FORWARD drops what this node redirects for its Pods and to them, so Services")
+			what = append(what, a.device+": iptables' FORWARD drops, or may drop, what Pods ask Services for")
 		default:
 			verb = "-I " + forwardChain + " 1"
 			what = append(what, a.device+": bridged frames pass iptables' FORWARD, whose rules or policy may drop them")

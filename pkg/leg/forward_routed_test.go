@@ -2,6 +2,8 @@ package leg_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -107,4 +109,28 @@ func TestModeBridgeNFIsWarnedOfWithoutIt(t *testing.T) {
 	must(t, p.routes.Check(t.Context(), p.leg))
 	p.bridgeNF(t, true)
 	must(t, p.routes.Add(t.Context(), p.leg, none))
+}
+
+// TestRulesThatCannotBeReadAreTold: of the legacy backend without its program,
+// nothing is known.
+func TestRulesThatCannotBeReadAreTold(t *testing.T) {
+	p := apart(t)
+	p.bridgeNF(t, false)
+	iptables(t, p.node, "iptables-legacy -P FORWARD DROP", "ip6tables-legacy -P FORWARD DROP")
+	dir := t.TempDir()
+	for _, name := range []string{"iptables-legacy", "ip6tables-legacy"} {
+		must(t, os.WriteFile(filepath.Join(dir, name), []byte("#!/bin/false\n"), 0o700))
+	}
+	t.Setenv("PATH", dir)
+	hand, ok := errors.AsType[*leg.ByHandError](p.routes.Add(t.Context(), p.leg, none))
+	if !ok {
+		t.Fatal("want what to do by hand")
+	}
+	if strings.Contains(hand.Command, "-D") || strings.Contains(hand.Command, "ip6tables") {
+		t.Errorf("by hand: %s", hand.Command)
+	}
+	iptables(t, p.node, strings.Split(hand.Command, " && ")...)
+	backends(t)
+	must(t, p.routes.Check(t.Context(), p.leg))
+	must(t, p.routes.Remove(t.Context(), p.leg, none))
 }
