@@ -128,33 +128,36 @@ func (s *town) settle(t *testing.T, n *lab.Node, name string, vid uint16) {
 // the Pod's VLAN and on another; seen as docs/services.md promises.
 func TestPodsOnVLANsReachServicesOfIPVSAndTheirNode(t *testing.T) {
 	t.Parallel()
-	inBothModes(t, func(t *testing.T, m mode) {
-		s := newTown(t, m)
-		before := s.states(t)
-		for i, n := range s.nodes {
-			for name, vid := range map[string]uint16{"a10": 10, "b10": 10, "c20": 20} {
-				s.settle(t, n, name, vid)
+	for _, m := range modes() {
+		t.Run(string(m), func(t *testing.T) {
+			t.Parallel()
+			s := newTown(t, m)
+			before := s.states(t)
+			for i, n := range s.nodes {
+				for name, vid := range map[string]uint16{"a10": 10, "b10": 10, "c20": 20} {
+					s.settle(t, n, name, vid)
+				}
+				if m == filtering && i == 0 {
+					s.settle(t, n, "d0", 0)
+				}
 			}
-			if m == filtering && i == 0 {
-				s.settle(t, n, "d0", 0)
+			services := s.serve(t)
+			must(t, lab.Put(t.Context(), slices.Concat(s.viaServices(services), s.directly())))
+			for _, p := range s.pods {
+				must(t, p.node.Check(t.Context(), p.conf, p.pod))
 			}
-		}
-		services := s.serve(t)
-		must(t, lab.Put(t.Context(), slices.Concat(s.viaServices(services), s.directly())))
-		for _, p := range s.pods {
-			must(t, p.node.Check(t.Context(), p.conf, p.pod))
-		}
-		s.unserve(t, services)
-		for _, p := range s.pods {
-			detach(t, p.node, p.conf, p.pod)
-		}
-		lab.Eventually(t, "the nodes are as before", func() error {
-			if diff := cmp.Diff(before, s.states(t)); diff != "" {
-				return errors.New(diff)
+			s.unserve(t, services)
+			for _, p := range s.pods {
+				detach(t, p.node, p.conf, p.pod)
 			}
-			return nil
+			lab.Eventually(t, "the nodes are as before", func() error {
+				if diff := cmp.Diff(before, s.states(t)); diff != "" {
+					return errors.New(diff)
+				}
+				return nil
+			})
 		})
-	})
+	}
 }
 
 func (s *town) states(t *testing.T) (all []lab.State) {
