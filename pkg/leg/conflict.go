@@ -1,13 +1,46 @@
 package leg
 
 import (
+	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/containernetworking/cni/pkg/types"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
+
+// refused asks for the others only where one can have an address of the leg's.
+func (n *Node) refused(ctx context.Context, l Leg, others Legs) error {
+	if (rules{n.h}).free(ctx, l) && (routes{n.h}).free(l) {
+		return nil
+	}
+	legs, err := others()
+	if err != nil {
+		return fmt.Errorf("leg: %w", err)
+	}
+	return l.refused(legs)
+}
+
+// free tells whether the table stands and has nothing else for the leg's addresses.
+// What cannot be read is not free.
+func (r rules) free(ctx context.Context, l Leg) (free bool) {
+	err := r.session(ctx, func(t *table) error {
+		stood, err := t.standsFor(l)
+		free = stood.whole && !stood.disputed(l)
+		return err
+	})
+	return free && err == nil
+}
+
+// free tells whether the node has no way of ours to any of the leg's addresses.
+func (r routes) free(l Leg) bool {
+	return !slices.ContainsFunc(l.addrs(), func(pod netip.Addr) bool {
+		route, ok, err := r.h.HostRoute(pod)
+		return err != nil || ok && route.Protocol == Origin
+	})
+}
 
 // refused: one address leads to one device. On the leg's own device another leg
 // with it is an earlier sandbox of the same Pod, whose DEL is on its way.

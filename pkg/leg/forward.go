@@ -22,7 +22,7 @@ type forward struct {
 	lockDir string
 }
 
-func (f forward) add(_ context.Context, l Leg, _ []Leg) error { return f.settle(acceptances(l)) }
+func (f forward) add(_ context.Context, l Leg, _ Legs) error { return f.settle(acceptances(l)) }
 
 func (f forward) remove(_ context.Context, l Leg, others []Leg) error {
 	needed := acceptances(others...)

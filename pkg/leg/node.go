@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/containernetworking/cni/pkg/types"
 
@@ -29,14 +30,15 @@ type Node struct {
 // plugins and podland have their lock.
 func NewNode(h *rtnl.Handle, lockDir string) *Node { return &Node{h: h, lockDir: lockDir} }
 
-// Legs lists legs on record. It is asked under the lock.
+// Legs lists legs on record. It is asked under the lock, by Add once or not at all.
 type Legs func() ([]Leg, error)
 
 // part is one of the things that a node keeps for its legs. Its caller holds the
 // lock.
 type part interface {
-	// add puts what the leg needs and lacks; others are all legs but this one.
-	add(ctx context.Context, l Leg, others []Leg) error
+	// add puts what the leg needs and lacks; others are all legs but this one, and
+	// cost a read of all records.
+	add(ctx context.Context, l Leg, others Legs) error
 	// remove takes away what only this leg needed.
 	remove(ctx context.Context, l Leg, others []Leg) error
 	// intact tells whether what these legs need stands.
@@ -59,12 +61,14 @@ func (n *Node) parts() []named {
 	}
 }
 
-// Add gives the node its way to the Pod; what stood for the Pod before is
-// replaced. others are all other legs on record. Code 7 if another Pod has one of
-// its addresses by another device. A *Shortfall: all else stands.
+// Add gives the node its way to the Pod; what stood for the Pod's addresses before
+// is replaced, what the port had by others is Remove's. others are all other legs
+// on record. Code 7 if another Pod has one of its addresses by another device. A
+// *Shortfall: all else stands.
 func (n *Node) Add(ctx context.Context, l Leg, others Legs) error {
-	return n.locked(ctx, others, func(others []Leg) error {
-		if err := l.refused(others); err != nil {
+	return n.alone(ctx, func() error {
+		others := Legs(sync.OnceValues(others))
+		if err := n.refused(ctx, l, others); err != nil {
 			return err
 		}
 		err := each(n.parts(), func(p part) error { return p.add(ctx, l, others) })
@@ -154,16 +158,23 @@ func (n *Node) Restore(ctx context.Context, wanted Legs) (restored bool, err err
 }
 
 func (n *Node) locked(ctx context.Context, ask Legs, fn func([]Leg) error) error {
+	return n.alone(ctx, func() error {
+		legs, err := ask()
+		if err != nil {
+			return fmt.Errorf("leg: %w", err)
+		}
+		return fn(legs)
+	})
+}
+
+// alone calls fn under the lock.
+func (n *Node) alone(ctx context.Context, fn func() error) error {
 	lock, err := statefile.Acquire(ctx, n.lockDir, lockName)
 	if err != nil {
 		return fmt.Errorf("leg: %w", err)
 	}
 	defer lock.Release()
-	legs, err := ask()
-	if err != nil {
-		return fmt.Errorf("leg: %w", err)
-	}
-	return fn(legs)
+	return fn()
 }
 
 // each stops at the first error that is no mere shortfall, which it returns at

@@ -26,7 +26,7 @@ const forwarding = "net/ipv4/ip_forward"
 // isGateway has it.
 type routes struct{ h *rtnl.Handle }
 
-func (r routes) add(_ context.Context, l Leg, _ []Leg) error {
+func (r routes) add(_ context.Context, l Leg, _ Legs) error {
 	if err := r.h.SetSysctls(rtnl.Sysctl{Path: forwarding, Value: "1"}); err != nil {
 		return fmt.Errorf("leg: %w", err)
 	}

@@ -2,6 +2,7 @@ package leg
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -13,10 +14,33 @@ import (
 // the requests went.
 type rules struct{ h *rtnl.Handle }
 
-func (r rules) add(ctx context.Context, l Leg, others []Leg) error {
-	return r.change(ctx, func(stood contents) contents {
-		return stood.without(l).serving(append(slices.Clone(others), l))
+func (r rules) add(ctx context.Context, l Leg, others Legs) error {
+	done := false
+	err := r.session(ctx, func(t *table) (err error) {
+		done, err = t.join(l)
+		return err
 	})
+	if done || err != nil {
+		return err
+	}
+	legs, err := others()
+	if err != nil {
+		return fmt.Errorf("leg: %w", err)
+	}
+	return r.change(ctx, func(stood contents) contents {
+		return stood.without(l).serving(append(slices.Clone(legs), l))
+	})
+}
+
+// join puts the leg's elements, if that is all that the table lacks for it. It
+// costs the same however many Pods there are.
+func (t *table) join(l Leg) (done bool, err error) {
+	stood, err := t.standsFor(l)
+	wanted := stood.with(l)
+	if err != nil || !stood.whole || stood.disputed(l) || !wanted.services.equal(stood.services) {
+		return false, err
+	}
+	return true, t.batch(func(b *batch) { b.update(stood, wanted) })
 }
 
 func (r rules) remove(ctx context.Context, l Leg, others []Leg) error {

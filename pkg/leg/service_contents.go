@@ -69,6 +69,13 @@ func (c contents) without(l Leg) contents {
 	return c
 }
 
+// disputed tells whether something else than what the leg needs stands for one of
+// its addresses: another port's, or what it had before.
+func (c contents) disputed(l Leg) bool {
+	wanted := c.with(l)
+	return len(without(c.clients, wanted.clients))+len(without(c.pods, wanted.pods)) > 0
+}
+
 // destinations are the networks of Services and the node itself: what a Pod
 // asked the node's own address for and what is sent on was a NodePort or a
 // hostPort.

@@ -59,5 +59,5 @@ func TestTheMessageThatIsRefusedIsKnown(t *testing.T) {
 		t.Errorf("tables that are left: %v", tables)
 	}
 	// Nothing of it holds, and the next is answered for itself.
-	must(t, r.add(t.Context(), legOf("vethpl1", "198.18.1.1"), nil))
+	must(t, r.add(t.Context(), legOf("vethpl1", "198.18.1.1"), legs()))
 }

@@ -26,6 +26,9 @@ const (
 type table struct {
 	lib  *nftables.Conn
 	conn *netlink.Conn
+	// heard counts the elements that were read, sent the messages of batches and
+	// the questions about single elements.
+	heard, sent int
 }
 
 func open(h *rtnl.Handle) (*table, error) {
@@ -60,11 +63,21 @@ func (t *table) close() {
 func (t *table) batch(fill func(*batch)) error {
 	var b batch
 	fill(&b)
+	t.sent += len(b.messages)
 	return b.send(t.conn)
 }
 
 // stands reads what the table holds.
-func (t *table) stands() (contents, error) {
+func (t *table) stands() (contents, error) { return t.holding(t.elements) }
+
+// standsFor reads what the table holds, but of Pods only the leg's: the answer
+// does not grow with them.
+func (t *table) standsFor(l Leg) (contents, error) {
+	return t.holding(func(set string) ([]nftables.SetElement, error) { return t.those(set, l.addrs()) })
+}
+
+// holding reads what the table holds, with Pods as they are asked for in a set.
+func (t *table) holding(pods func(set string) ([]nftables.SetElement, error)) (contents, error) {
 	var c contents
 	found, err := t.lib.ListTableOfFamily(tableName, nftables.TableFamilyIPv4)
 	if err != nil {
@@ -74,11 +87,12 @@ func (t *table) stands() (contents, error) {
 	if c.whole, err = t.whole(found); err != nil {
 		return c, err
 	}
-	if c.clients, err = t.read(setClients); err != nil {
-		return c, err
-	}
-	if c.pods, err = t.read(setPods); err != nil {
-		return c, err
+	for set, to := range map[string]*map[netip.Addr]shown{setClients: &c.clients, setPods: &c.pods} {
+		els, err := pods(set)
+		if err != nil {
+			return c, err
+		}
+		*to = byPod(els)
 	}
 	c.services, err = t.readServices()
 	return c, err
@@ -102,11 +116,7 @@ func (t *table) whole(found *nftables.Table) (bool, error) {
 	return slices.Equal(notes, wanted), nil
 }
 
-func (t *table) read(set string) (map[netip.Addr]shown, error) {
-	els, err := t.elements(set)
-	if err != nil {
-		return nil, err
-	}
+func byPod(els []nftables.SetElement) map[netip.Addr]shown {
 	found := make(map[netip.Addr]shown)
 	for _, e := range els {
 		pod, isPod := netip.AddrFromSlice(e.Key)
@@ -115,7 +125,7 @@ func (t *table) read(set string) (map[netip.Addr]shown, error) {
 			found[pod] = shown{node, e.Comment}
 		}
 	}
-	return found, nil
+	return found
 }
 
 func (t *table) readServices() (spans, error) {
@@ -144,7 +154,9 @@ func (t *table) elements(name string) ([]nftables.SetElement, error) {
 	if err != nil {
 		return nil, unlessMissing(err)
 	}
-	return t.lib.GetSetElements(set)
+	els, err := t.lib.GetSetElements(set)
+	t.heard += len(els)
+	return els, err
 }
 
 // unlessMissing: what is not there holds nothing.

@@ -75,13 +75,13 @@ func TestServiceTableHoldsWhatItsLegsNeed(t *testing.T) {
 	a, b, c := legOf("vethpl1", "198.18.1.1"), legOf("vethpl2", "198.18.1.2", "10.43.0.0/16"), legOf("vethpl3", "198.18.1.3", "10.96.0.0/16")
 	c.Service.Mode = netconf.ServiceBridgeNF
 
-	must(t, r.add(t.Context(), a, nil))
+	must(t, r.add(t.Context(), a, legs()))
 	one := set{"198.18.1.1": "vethpl1 " + nodeIP}
 	r.holds(t, one, one, "10.96.0.0/12", nodeIP+"/32")
 
-	must(t, r.add(t.Context(), b, []Leg{a}))
-	must(t, r.add(t.Context(), c, []Leg{a, b}))
-	must(t, r.add(t.Context(), c, []Leg{a, b}))
+	must(t, r.add(t.Context(), b, legs(a)))
+	must(t, r.add(t.Context(), c, legs(a, b)))
+	must(t, r.add(t.Context(), c, legs(a, b)))
 	two := set{"198.18.1.1": "vethpl1 " + nodeIP, "198.18.1.2": "vethpl2 " + nodeIP}
 	three := set{"198.18.1.1": "vethpl1 " + nodeIP, "198.18.1.2": "vethpl2 " + nodeIP, "198.18.1.3": "vethpl3 " + nodeIP}
 	r.holds(t, two, three, "10.96.0.0/12", "10.43.0.0/16", nodeIP+"/32")
@@ -97,7 +97,7 @@ func TestServiceTableGoesWithTheLastLeg(t *testing.T) {
 	r := rules{n.Handle}
 	a := legOf("vethpl1", "198.18.1.1")
 	must(t, r.remove(t.Context(), a, nil))
-	must(t, r.add(t.Context(), a, nil))
+	must(t, r.add(t.Context(), a, legs()))
 	must(t, r.remove(t.Context(), a, nil))
 	if tables := nftTables(t, n); len(tables) != 0 {
 		t.Errorf("tables that are left: %v", tables)
@@ -125,8 +125,8 @@ func nftTables(t *testing.T, n *rtnltest.Netns) []string {
 func TestServiceTableKeepsTheAddressOfANewerLeg(t *testing.T) {
 	r := rules{rtnltest.New(t).Handle}
 	before, after := legOf("vethpl1", "198.18.1.1"), legOf("vethpl2", "198.18.1.1")
-	must(t, r.add(t.Context(), before, nil))
-	must(t, r.add(t.Context(), after, []Leg{before}))
+	must(t, r.add(t.Context(), before, legs()))
+	must(t, r.add(t.Context(), after, legs(before)))
 	must(t, r.remove(t.Context(), before, []Leg{after}))
 	theirs := set{"198.18.1.1": "vethpl2 " + nodeIP}
 	r.holds(t, theirs, theirs, "10.96.0.0/12", nodeIP+"/32")
@@ -136,8 +136,8 @@ func TestServiceTableFollowsAPodsAddressAndTheNodes(t *testing.T) {
 	r := rules{rtnltest.New(t).Handle}
 	before, after := legOf("vethpl1", "198.18.1.1"), legOf("vethpl1", "198.18.7.7")
 	after.NodeIP = netip.MustParseAddr("198.18.0.99")
-	must(t, r.add(t.Context(), before, nil))
-	must(t, r.add(t.Context(), after, nil))
+	must(t, r.add(t.Context(), before, legs()))
+	must(t, r.add(t.Context(), after, legs()))
 	one := set{"198.18.7.7": "vethpl1 198.18.0.99"}
 	// The node's former address may be another host's by now.
 	r.holds(t, one, one, "10.96.0.0/12", "198.18.0.99/32")
@@ -180,8 +180,8 @@ func TestServiceTableIsRestoredAfterAnything(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := rtnltest.New(t)
 			r := rules{n.Handle}
-			must(t, r.add(t.Context(), a, nil))
-			must(t, r.add(t.Context(), b, []Leg{a}))
+			must(t, r.add(t.Context(), a, legs()))
+			must(t, r.add(t.Context(), b, legs(a)))
 			r.intactly(t, true, a, b)
 			must(t, n.Do(func() error {
 				c, err := nftables.New()
@@ -214,8 +214,8 @@ func TestServiceTableIsIntactBesideALegThatIsBeingAdded(t *testing.T) {
 	a, b := legOf("vethpl1", "198.18.1.1"), legOf("vethpl2", "198.18.1.2")
 	r.intactly(t, true)
 	r.intactly(t, false, a)
-	must(t, r.add(t.Context(), a, nil))
-	must(t, r.add(t.Context(), b, []Leg{a}))
+	must(t, r.add(t.Context(), a, legs()))
+	must(t, r.add(t.Context(), b, legs(a)))
 	r.intactly(t, true, a)
 	must(t, r.restore(t.Context(), []Leg{a}))
 	r.intactly(t, true, a, b)
