@@ -186,6 +186,9 @@ func (r *restorer) port(ctx context.Context, seen attachment.Record) error {
 	if rec.Closed != "" && !rec.DHCP {
 		return nil
 	}
+	if late, err := r.superseded(rec); late || err != nil {
+		return err
+	}
 	link, err := r.links.Link(rec.HostEnd)
 	if errors.Is(err, rtnl.ErrNotFound) {
 		return nil // the reconciler's business
