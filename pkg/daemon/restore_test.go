@@ -163,7 +163,7 @@ func TestTheEntryOfARetriedSandboxIsNotGivenBackToTheFirst(t *testing.T) {
 	}))
 	must(t, r.store.Put(second))
 	must(t, r.teardown.Guard.Add(t.Context(), second.GuardPort()))
-	must(t, pod.Join(t.Context(), r.Handle, second.HostEnd, r.Must(t, second.Bridge).Attrs().Index, second.HardwareAddr(), second.PortFlags()))
+	must(t, pod.Join(t.Context(), r.Handle, second.HostEnd, r.Must(t, second.Bridge).Attrs().Index, second.HardwareAddr(), second.PortFlags(false)))
 	restorer := r.newRestorer()
 	restorer.count = func(event string) { t.Errorf("%s", event) }
 	restorer.once(t.Context())
