@@ -16,7 +16,7 @@ import (
 // How long the tests of a package may take in the machine: first their own
 // timeout tells what hung, then they are killed.
 const (
-	testBudget = 15 * time.Minute
+	testBudget = 30 * time.Minute
 	killBudget = testBudget + time.Minute
 )
 
