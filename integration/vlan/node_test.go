@@ -30,7 +30,7 @@ func TestTheNodeKeepsItsNICsStateAndItsSession(t *testing.T) {
 			s := newStaticSite(t, m, 10, 20, 30)
 			router := s.Tap("router", 10, 20, 30)
 			advertise(t, router, 0, 10, 20, 30)
-			own := s.awaitOwnPrefix(t)
+			own := s.awaitOwnPrefix(t, router)
 			session := s.session(t)
 			before := s.node.Snapshot()
 
@@ -102,11 +102,13 @@ func icmp6(src, dst net.HardwareAddr, from, to netip.Addr, message []byte) []byt
 }
 
 // awaitOwnPrefix waits until the node has its address of the untagged router's
-// prefix, which it is to keep.
-func (s *site) awaitOwnPrefix(t *testing.T) netip.Addr {
+// prefix, which it is to keep. A node whose link is only coming up passes over
+// advertisements, and routers repeat them.
+func (s *site) awaitOwnPrefix(t *testing.T, router *lab.Host) netip.Addr {
 	t.Helper()
 	var own netip.Addr
 	lab.Eventually(t, "the node's address of its own router", func() error {
+		advertise(t, router, 0)
 		for _, text := range s.node.Snapshot().Links[s.node.Iface].Addresses {
 			if p, err := netip.ParsePrefix(text); err == nil && prefixOf(0).Contains(p.Addr()) {
 				own = p.Addr()
