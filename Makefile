@@ -44,7 +44,8 @@ MODULES := $(patsubst %/go.mod,%,$(wildcard integration/*/go.mod integration/*/*
 UNIT := ./pkg/... ./plugins/... ./cmd/...
 INTEGRATION := ./integration/...
 # What is tested in a virtual machine too where this kernel has no VLANs.
-VLAN_PACKAGES := ./pkg/rtnl ./pkg/segment ./pkg/pod ./pkg/wire ./pkg/guard ./pkg/leg ./integration/vlan
+VLAN_PACKAGES := ./pkg/rtnl ./pkg/segment ./pkg/pod ./pkg/wire ./pkg/guard \
+  ./pkg/attachment ./pkg/daemon ./pkg/ipam ./pkg/leg ./integration/vlan
 # Where that was, in a line.
 VLAN_WHERE := .cache/vlan-where.txt
 # The race detector needs cgo, so a C compiler. Without one the tests still run.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -78,4 +79,17 @@ func read(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// A test that skips for want of VLANs has to run in the virtual machine.
+func TestPackagesWithTestsOfVLANsRunInTheVirtualMachine(t *testing.T) {
+	_, rest, _ := strings.Cut(string(read(t, "Makefile")), "\nVLAN_PACKAGES :=")
+	value, _, _ := strings.Cut(rest, "\n#")
+	list := strings.Fields(value)
+	files(t, "*_test.go", func(path string) {
+		dir := "./" + filepath.Dir(path)
+		if bytes.Contains(read(t, path), []byte("\trtnltest.NeedVLAN(")) && !slices.Contains(list, dir) {
+			t.Errorf("%s: VLAN_PACKAGES in the Makefile wants %s", path, dir)
+		}
+	})
 }
