@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/nftables"
 	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/pkg/attachment"
@@ -63,12 +62,7 @@ func TestTheNodesSideOfALegIsPutBack(t *testing.T) {
 	cases := map[string]func(t *testing.T, r *reconciled, rec attachment.Record){
 		"the ruleset is flushed": func(t *testing.T, r *reconciled, _ attachment.Record) {
 			t.Helper()
-			must(t, r.Do(func() error {
-				c, err := nftables.New()
-				must(t, err)
-				c.FlushRuleset()
-				return c.Flush()
-			}))
+			r.flushRuleset(t)
 		},
 		"the route is deleted": func(t *testing.T, r *reconciled, rec attachment.Record) {
 			t.Helper()

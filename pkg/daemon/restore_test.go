@@ -59,16 +59,22 @@ func (r *reconciled) holds(t *testing.T, rec attachment.Record) bool {
 		r.teardown.Guard.Check(t.Context(), rec.GuardPort()) == nil
 }
 
+// flushRuleset is `nft flush ruleset`.
+func (r *reconciled) flushRuleset(t *testing.T) {
+	t.Helper()
+	must(t, r.Do(func() error {
+		c, err := nftables.New()
+		must(t, err)
+		c.FlushRuleset()
+		return c.Flush()
+	}))
+}
+
 func TestWhatHoldsAPortIsPutBack(t *testing.T) {
 	cases := map[string]func(t *testing.T, r *reconciled, rec attachment.Record){
 		"the ruleset is flushed": func(t *testing.T, r *reconciled, _ attachment.Record) {
 			t.Helper()
-			must(t, r.Do(func() error {
-				c, err := nftables.New()
-				must(t, err)
-				c.FlushRuleset()
-				return c.Flush()
-			}))
+			r.flushRuleset(t)
 		},
 		"the port is detached": func(t *testing.T, r *reconciled, rec attachment.Record) {
 			t.Helper()
@@ -105,12 +111,7 @@ func TestAClosedPortIsNotOpenedByRestoringIt(t *testing.T) {
 	r.lose(rec.Key, "expired")
 	must(t, r.follower.follow(t.Context(), rec.Key))
 	rec.Closed = "expired"
-	must(t, r.Do(func() error {
-		c, err := nftables.New()
-		must(t, err)
-		c.FlushRuleset()
-		return c.Flush()
-	}))
+	r.flushRuleset(t)
 	r.newRestorer().once(t.Context())
 	if !r.closed(t, rec) {
 		t.Error("it is open")
