@@ -134,7 +134,7 @@ func (a attachedOnce) everyStep(t *testing.T, n *rtnltest.Netns) {
 	whole := newMaker(n.Handle)
 	ways := map[string]func() error{
 		"the record's DEL": func() error { return a.del(whole) },
-		"the next ADD":     func() error { return errors.Join(a.add(whole), a.isWhole(n), a.del(whole)) },
+		"the next ADD":     func() error { return errors.Join(a.add(whole), a.isWhole(t, n), a.del(whole)) },
 	}
 	var steps []string
 	for nth := 1; ; nth++ {
@@ -198,7 +198,8 @@ func sameOutline(t *testing.T, before, after map[string]string, when string) {
 	}
 }
 
-func (a attachedOnce) isWhole(n *rtnltest.Netns) error {
+func (a attachedOnce) isWhole(t *testing.T, n *rtnltest.Netns) error {
+	t.Helper()
 	bridge, err := n.Link(a.place.Bridge)
 	if err != nil {
 		return err
@@ -207,9 +208,10 @@ func (a attachedOnce) isWhole(n *rtnltest.Netns) error {
 	if err != nil {
 		return err
 	}
-	if uplink.Attrs().MasterIndex != bridge.Attrs().Index || !rtnl.HasCarrier(bridge) {
+	if uplink.Attrs().MasterIndex != bridge.Attrs().Index {
 		return fmt.Errorf("uplink %+v, bridge %+v", uplink.Attrs(), bridge.Attrs())
 	}
+	n.AwaitCarrier(t, a.place.Bridge)
 	missing, err := Missing(n.Handle, a.place)
 	if err == nil && len(missing.Bridge)+len(missing.Uplink) > 0 {
 		err = fmt.Errorf("missing %+v", missing)

@@ -4,10 +4,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
+
+	"github.com/podlan/podlan/pkg/rtnl"
 )
 
 // Bridge makes a bridge that is up, as an administrator would, and returns its
@@ -40,6 +43,23 @@ func (n *Netns) Up(tb testing.TB, name string) int {
 	link := n.Must(tb, name)
 	must(tb, n.SetUp(link.Attrs().Index))
 	return link.Attrs().Index
+}
+
+// AwaitCarrier waits, for a minute at most, until a link that has to be there
+// has carrier. A bridge has it from its ports, of which the kernel tells up to a
+// second late (net/core/link_watch.c).
+func (n *Netns) AwaitCarrier(tb testing.TB, name string) {
+	tb.Helper()
+	deadline := time.After(time.Minute)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !rtnl.HasCarrier(n.Must(tb, name)) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			tb.Fatalf("no carrier: %+v", n.Must(tb, name).Attrs())
+		}
+	}
 }
 
 // Must returns a link that has to be there.
