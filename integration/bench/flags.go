@@ -14,6 +14,7 @@ type options struct {
 	clients            int
 	crowdRounds        int
 	guardRounds        int
+	nfRounds           int
 	limit              time.Duration
 	only, json         string
 }
@@ -30,6 +31,7 @@ func parseFlags(args []string) (options, error) {
 	flags.IntVar(&o.clients, "clients", 1000, "how many clients ask for a lease at once, without Pods")
 	flags.IntVar(&o.crowdRounds, "crowd-rounds", 3, "how often podland and a bare loop serve that many clients")
 	flags.IntVar(&o.guardRounds, "guard-rounds", 5, "how often the cost of the guard is measured, a frame through 1, 250 and 1000 ports")
+	flags.IntVar(&o.nfRounds, "nf-rounds", 5, "how often a Pod's throughput to the LAN is measured with bridge-nf 0 and 1")
 	flags.StringVar(&o.only, "only", "", "run one `side` only, "+podlan+" or "+reference+", without comparing")
 	flags.StringVar(&o.json, "json", "", "also write the results, every sample included, to this `file`")
 	if err := flags.Parse(args); err != nil {
@@ -54,6 +56,7 @@ func (o options) validate() error {
 		{"clients", o.clients, 1},
 		{"crowd-rounds", o.crowdRounds, 0},
 		{"guard-rounds", o.guardRounds, 0},
+		{"nf-rounds", o.nfRounds, 0},
 	} {
 		if size.value < size.least {
 			return fmt.Errorf("-%s %d: at least %d is wanted", size.flag, size.value, size.least)

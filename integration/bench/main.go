@@ -52,6 +52,13 @@ func run(ctx context.Context, opts options) error {
 		}
 		r.Tables = append(r.Tables, t)
 	}
+	if opts.nfRounds > 0 {
+		t, err := runBridgeNF(ctx, opts, log)
+		if err != nil {
+			return fmt.Errorf("%s: %w", t.Title, err)
+		}
+		r.Tables = append(r.Tables, t)
+	}
 	if err := r.write(os.Stdout); err != nil {
 		return err
 	}

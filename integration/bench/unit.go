@@ -13,8 +13,11 @@ const (
 	milliseconds unit = "ms"
 	nanoseconds  unit = "ns"
 	megabytes    unit = "MB" // of 10^6 bytes
-	number       unit = ""
-	times        unit = "x"
+	gigabits     unit = "Gbit/s"
+	// thousandFrames are sent in a second.
+	thousandFrames unit = "k/s"
+	number         unit = ""
+	times          unit = "x"
 )
 
 // text writes a value for people, a dash for one that was not measured.
@@ -26,8 +29,10 @@ func (u unit) text(v float64) string {
 		return duration(v)
 	case u == nanoseconds:
 		return fmt.Sprintf("%.0f ns", v)
-	case u == megabytes:
-		return fmt.Sprintf("%.1f MB", v)
+	case u == megabytes || u == gigabits:
+		return fmt.Sprintf("%.1f %s", v, u)
+	case u == thousandFrames:
+		return fmt.Sprintf("%.0f k/s", v)
 	case u == times && v > 0 && v < 0.1:
 		return fmt.Sprintf("%.2g", v)
 	case u == times:
