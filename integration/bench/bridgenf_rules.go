@@ -23,12 +23,13 @@ func manyRules(n int) string {
 	return b.String()
 }
 
-// withServices is the network with a cluster's Services in it.
+// withServices is the network with a cluster's Services, under another name.
 func withServices(conf []byte) ([]byte, error) {
 	var list map[string]any
 	if err := json.Unmarshal(conf, &list); err != nil {
 		return nil, fmt.Errorf("shipped conf: %w", err)
 	}
+	list["name"] = "lan-services"
 	plugins, _ := list["plugins"].([]any)
 	for _, p := range plugins {
 		if plugin, ok := p.(map[string]any); ok && plugin["type"] == "podlan-bridge" {

@@ -12,7 +12,7 @@ import (
 )
 
 // nfRates are those of a side's Pod to the LAN where bridged frames pass iptables
-// (bridge-nf 1), or do not. The i-th of a side's were taken within 40 ms.
+// (bridge-nf 1), or do not. The i-th of all were taken in one turn.
 type nfRates struct {
 	Side     string `json:"side"`
 	BridgeNF int    `json:"bridgeNF"`
@@ -151,41 +151,50 @@ type load interface {
 }
 
 func (a *nfArena) round(ctx context.Context, rates []*nfRates) error {
-	streams, flows := make([]load, len(a.sites)), make([]load, len(a.sites))
-	for i, s := range a.sites {
-		var err error
-		if streams[i], err = newStream(ctx, s.pod.pod.Netns, a.host); err != nil {
-			return fmt.Errorf("stream: %w", err)
+	var streams, flows []load
+	defer func() {
+		for _, l := range append(streams, flows...) {
+			_ = l.close()
 		}
-		defer streams[i].close()
-		if flows[i], err = newFlow(ctx, s.pod.pod.Netns, a.host); err != nil {
-			return fmt.Errorf("datagrams: %w", err)
+	}()
+	for _, s := range a.sites {
+		stream, err := newStream(ctx, s.pod.pod.Netns, a.host)
+		if err != nil {
+			return fmt.Errorf("%s: stream: %w", s.node.Name(), err)
 		}
-		defer flows[i].close()
+		streams = append(streams, stream)
+		flow, err := newFlow(ctx, s.pod.pod.Netns, a.host)
+		if err != nil {
+			return fmt.Errorf("%s: datagrams: %w", s.node.Name(), err)
+		}
+		flows = append(flows, flow)
 	}
 	for range nfCycles {
-		if err := inTurns(streams, func(i int, rate float64) { rates[i].Gbits = append(rates[i].Gbits, rate) }); err != nil {
-			return err
-		}
-		if err := inTurns(flows, func(i int, rate float64) { rates[i].Small = append(rates[i].Small, rate) }); err != nil {
-			return err
-		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		err := a.inTurns(streams, func(i int, rate float64) { rates[i].Gbits = append(rates[i].Gbits, rate) })
+		if err != nil {
+			return err
+		}
+		err = a.inTurns(flows, func(i int, rate float64) { rates[i].Small = append(rates[i].Small, rate) })
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// inTurns lets each load run, and then each again in the other order, so that
-// a side's nodes take turns 0, 1, 1, 0. They are short: what else the machine does
-// hits all of them.
-func inTurns(loads []load, note func(i int, rate float64)) (err error) {
+// inTurns lets the nodes' loads run one after another, then in the other order:
+// a side's take turns 0, 1, 1, 0. Turns are short, so that what else the machine
+// does hits all of them.
+func (a *nfArena) inTurns(loads []load, note func(i int, rate float64)) (err error) {
 	undisturbed(func() {
 		for turn := range 2 * len(loads) {
 			i := min(turn, 2*len(loads)-1-turn)
-			var rate float64
-			if rate, err = loads[i].rate(); err != nil {
+			rate, rateErr := loads[i].rate()
+			if rateErr != nil {
+				err = fmt.Errorf("%s: %w", a.sites[i].node.Name(), rateErr)
 				return
 			}
 			note(i, rate)

@@ -54,7 +54,9 @@ func (rounds nfRounds) share(side string, of func(*nfRates) []float64) float64 {
 	without, with := rounds.of(side, 0, of), rounds.of(side, 1, of)
 	var shares []float64
 	for i := range min(len(without), len(with)) {
-		shares = append(shares, with[i]/without[i])
+		if without[i] > 0 {
+			shares = append(shares, with[i]/without[i])
+		}
 	}
 	return median(shares)
 }

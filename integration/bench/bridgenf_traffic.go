@@ -28,7 +28,8 @@ const (
 // ends: what a rate of two would owe to where the scheduler has put them, and to
 // what else the machine does, is left out. The receiver looks at no byte.
 type stream struct {
-	from, to *os.File
+	files    []*os.File
+	from, to int
 	chunk    []byte
 }
 
@@ -49,33 +50,43 @@ func newStream(ctx context.Context, pod *lab.Netns, host *lab.Host) (*stream, er
 	}
 	defer in.Close()
 	s := &stream{}
-	if s.from, err = socket(out); err != nil {
+	if s.files, err = sockets(out, in); err != nil {
 		return nil, err
 	}
-	if s.to, err = socket(in); err != nil {
-		return nil, errors.Join(err, s.from.Close())
-	}
-	segment, err := unix.GetsockoptInt(int(s.from.Fd()), unix.IPPROTO_TCP, unix.TCP_MAXSEG)
+	s.from, s.to = int(s.files[0].Fd()), int(s.files[1].Fd())
+	segment, err := unix.GetsockoptInt(s.from, unix.IPPROTO_TCP, unix.TCP_MAXSEG)
 	if err != nil {
 		return nil, errors.Join(err, s.close())
 	}
-	// Whole frames: a stream that is limited by the wire has no others.
+	// Whole frames: a stream that is limited by the wire has few others.
 	s.chunk = make([]byte, 2*(frameBytes/segment*segment))
 	return s, nil
 }
 
-// socket takes a socket out of a connection.
-func socket(c net.Conn) (*os.File, error) {
-	switch c := c.(type) {
-	case *net.TCPConn:
-		return c.File()
-	case *net.UDPConn:
-		return c.File()
+// sockets takes them out of connections, as files.
+func sockets(conns ...net.Conn) (files []*os.File, err error) {
+	for _, c := range conns {
+		held, ok := c.(interface{ File() (*os.File, error) })
+		if !ok {
+			return nil, errors.Join(fmt.Errorf("a connection of %T", c), closeAll(files))
+		}
+		f, err := held.File()
+		if err != nil {
+			return nil, errors.Join(err, closeAll(files))
+		}
+		files = append(files, f)
 	}
-	return nil, fmt.Errorf("a connection of %T", c)
+	return files, nil
 }
 
-func (s *stream) close() error { return errors.Join(s.from.Close(), s.to.Close()) }
+func closeAll(files []*os.File) (err error) {
+	for _, f := range files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}
+
+func (s *stream) close() error { return closeAll(s.files) }
 
 // rate lets it run for a moment, and returns its rate in Gbit/s.
 func (s *stream) rate() (float64, error) {
@@ -94,17 +105,17 @@ func (s *stream) rate() (float64, error) {
 
 // step sends what can be sent, and receives what has arrived.
 func (s *stream) step() (int, error) {
-	sent, err := unix.SendmsgN(int(s.from.Fd()), s.chunk, nil, nil, unix.MSG_DONTWAIT)
+	sent, err := unix.SendmsgN(s.from, s.chunk, nil, nil, unix.MSG_DONTWAIT)
 	if err != nil && !errors.Is(err, unix.EAGAIN) {
 		return 0, err
 	}
-	got, _, err := unix.Recvfrom(int(s.to.Fd()), s.chunk, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+	got, _, err := unix.Recvfrom(s.to, s.chunk, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
 	if err != nil && !errors.Is(err, unix.EAGAIN) {
 		return 0, err
 	}
 	if sent <= 0 && got <= 0 {
 		// A thread of the kernel has them, which waits for this one.
-		_, err = unix.Poll([]unix.PollFd{{Fd: int32(s.to.Fd()), Events: unix.POLLIN}}, 1)
+		_, err = unix.Poll([]unix.PollFd{{Fd: int32(s.to), Events: unix.POLLIN}}, 1)
 		return 0, err
 	}
 	return max(got, 0), nil
@@ -113,35 +124,39 @@ func (s *stream) step() (int, error) {
 // flow is datagrams from a Pod to the LAN.
 type flow struct {
 	host    *lab.Host
-	from    *os.File
-	to      net.PacketConn
+	files   []*os.File
+	from    int
 	payload []byte
 }
 
+// newFlow: nobody reads the other end, which is there for the host not to answer.
 func newFlow(ctx context.Context, pod *lab.Netns, host *lab.Host) (*flow, error) {
 	f := &flow{host: host, payload: make([]byte, datagramBytes)}
+	var to *net.UDPConn
 	err := host.Do(func() (err error) {
-		f.to, err = (&net.ListenConfig{}).ListenPacket(ctx, "udp4", netip.AddrPortFrom(host.Addr.Addr(), 0).String())
+		to, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(host.Addr.Addr(), 0)))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	out, err := pod.Dial(ctx, "udp4", f.to.LocalAddr().String())
+	defer to.Close()
+	out, err := pod.Dial(ctx, "udp4", to.LocalAddr().String())
 	if err != nil {
-		return nil, errors.Join(err, f.to.Close())
+		return nil, err
 	}
 	defer out.Close()
-	if f.from, err = socket(out); err != nil {
-		return nil, errors.Join(err, f.to.Close())
+	if f.files, err = sockets(out, to); err != nil {
+		return nil, err
 	}
+	f.from = int(f.files[0].Fd())
 	return f, nil
 }
 
-func (f *flow) close() error { return errors.Join(f.from.Close(), f.to.Close()) }
+func (f *flow) close() error { return closeAll(f.files) }
 
-// rate sends some, and returns how many thousands of them a second arrive. Nobody
-// reads them: the socket is there for the host not to answer.
+// rate sends some, and returns how many thousands of them arrive a second. A veth
+// has each at the host before the sender's call returns.
 func (f *flow) rate() (float64, error) {
 	before, err := received(f.host)
 	if err != nil {
@@ -149,7 +164,7 @@ func (f *flow) rate() (float64, error) {
 	}
 	began := time.Now()
 	for range datagrams {
-		if err := unix.Send(int(f.from.Fd()), f.payload, 0); err != nil {
+		if err := unix.Send(f.from, f.payload, 0); err != nil {
 			return 0, fmt.Errorf("datagrams: %w", err)
 		}
 	}
