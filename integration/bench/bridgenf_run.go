@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -45,7 +46,20 @@ type nfSite struct {
 	pod      *attachment
 }
 
-// nfArena is a LAN with a host and the four nodes.
+// ruleless is the reference where iptables has no rules: what is lost there is
+// the kernel's.
+const ruleless = "no rules"
+
+// nfSides are the nodes' sides and bridge-nf, those of one side only if it is
+// named.
+func nfSides(only string) []nfRates {
+	all := []nfRates{
+		{Side: podlan}, {Side: reference}, {Side: podlan, BridgeNF: 1}, {Side: reference, BridgeNF: 1}, {Side: ruleless, BridgeNF: 1},
+	}
+	return slices.DeleteFunc(all, func(s nfRates) bool { return only != "" && (only == podlan) != (s.Side == podlan) })
+}
+
+// nfArena is a LAN with a host and the nodes.
 type nfArena struct {
 	root  string
 	host  *lab.Host
@@ -66,13 +80,9 @@ func runBridgeNF(ctx context.Context, opts options, log progress) (table, error)
 		if err := l.Switch().SetSysctl("net.bridge.bridge-nf-call-iptables", "0"); err != nil {
 			return err
 		}
-		for _, bridgeNF := range []int{0, 1} {
-			for _, side := range []string{podlan, reference} {
-				if opts.only == "" || opts.only == side {
-					if err := a.add(ctx, l, side, bridgeNF); err != nil {
-						return fmt.Errorf("%s: %w", side, err)
-					}
-				}
+		for _, s := range nfSides(opts.only) {
+			if err := a.add(ctx, l, s.Side, s.BridgeNF); err != nil {
+				return fmt.Errorf("%s: %w", s.Side, err)
 			}
 		}
 		rounds, err = a.alternate(ctx, opts, log)
@@ -81,16 +91,18 @@ func runBridgeNF(ctx context.Context, opts options, log progress) (table, error)
 	return newNFTable(rounds), err
 }
 
-// add makes a node with many rules, and attaches a Pod.
+// add makes a node, with many rules as a rule, and attaches a Pod.
 func (a *nfArena) add(ctx context.Context, l *lab.Lab, name string, bridgeNF int) error {
-	node := l.Node(fmt.Sprintf("%s-%d", name, bridgeNF), lab.NodeOptions{Bridge: "lan0"})
+	node := l.Node(fmt.Sprintf("n%d", len(a.sites)+1), lab.NodeOptions{Bridge: "lan0"})
 	if err := node.SetSysctl("net.bridge.bridge-nf-call-iptables", strconv.Itoa(bridgeNF)); err != nil {
 		return err
 	}
-	if _, err := node.RunTool(ctx, "iptables", manyRules(forwardRules), "iptables-restore", "--noflush"); err != nil {
-		return err
+	if name != ruleless {
+		if _, err := node.RunTool(ctx, "iptables", manyRules(forwardRules), "iptables-restore", "--noflush"); err != nil {
+			return err
+		}
 	}
-	s := &nfSite{side: side{name: name, conf: plain(node, bridgeNF)}, bridgeNF: bridgeNF, node: node}
+	s := &nfSite{side: side{name: name, conf: plain(node, len(a.sites))}, bridgeNF: bridgeNF, node: node}
 	if name == podlan {
 		if err := s.serve(ctx, a.root); err != nil {
 			return err
@@ -160,12 +172,12 @@ func (a *nfArena) round(ctx context.Context, rates []*nfRates) error {
 	for _, s := range a.sites {
 		stream, err := newStream(ctx, s.pod.pod.Netns, a.host)
 		if err != nil {
-			return fmt.Errorf("%s: stream: %w", s.node.Name(), err)
+			return fmt.Errorf("%s: stream: %w", s.name, err)
 		}
 		streams = append(streams, stream)
 		flow, err := newFlow(ctx, s.pod.pod.Netns, a.host)
 		if err != nil {
-			return fmt.Errorf("%s: datagrams: %w", s.node.Name(), err)
+			return fmt.Errorf("%s: datagrams: %w", s.name, err)
 		}
 		flows = append(flows, flow)
 	}
@@ -194,7 +206,7 @@ func (a *nfArena) inTurns(loads []load, note func(i int, rate float64)) (err err
 			i := min(turn, 2*len(loads)-1-turn)
 			rate, rateErr := loads[i].rate()
 			if rateErr != nil {
-				err = fmt.Errorf("%s: %w", a.sites[i].node.Name(), rateErr)
+				err = fmt.Errorf("%s: %w", a.sites[i].name, rateErr)
 				return
 			}
 			note(i, rate)

@@ -25,7 +25,7 @@ func newNFTable(rounds nfRounds) table {
 			Podlan: measured(percentile(adds.sorted(), 50)), Reference: measured(math.NaN()),
 		})
 	}
-	if left := rounds.share(podlan, gbits); !math.IsNaN(left) {
+	if left := rounds.share(podlan, podlan, gbits); !math.IsNaN(left) {
 		t.Verdicts = []verdict{{
 			Target: fmt.Sprintf("TCP, bridge-nf 1: at least %.1f of bridge-nf 0", nfShare), Value: left, Unit: times,
 			Limit: nfShare, Pass: left >= nfShare,
@@ -45,13 +45,15 @@ func (rounds nfRounds) rows(name string, u unit, of func(*nfRates) []float64) []
 	return []row{
 		both("bridge-nf 0", u, true, rate(0)),
 		both("bridge-nf 1", u, true, rate(1)),
-		both("1 / 0", times, false, func(side string) float64 { return rounds.share(side, of) }),
+		both("1 / 0", times, false, func(side string) float64 { return rounds.share(side, side, of) }),
+		{Metric: name + ", 1 without any rule / 0", Unit: times, Podlan: measured(math.NaN()), Reference: measured(rounds.share(ruleless, reference, of))},
 	}
 }
 
-// share is the median of what was left in each of a side's turns.
-func (rounds nfRounds) share(side string, of func(*nfRates) []float64) float64 {
-	without, with := rounds.of(side, 0, of), rounds.of(side, 1, of)
+// share is the median of what bridge-nf 1 leaves of what a side has with 0, turn by
+// turn.
+func (rounds nfRounds) share(side, whole string, of func(*nfRates) []float64) float64 {
+	without, with := rounds.of(whole, 0, of), rounds.of(side, 1, of)
 	var shares []float64
 	for i := range min(len(without), len(with)) {
 		if without[i] > 0 {

@@ -42,12 +42,13 @@ func TestBridgeNFOfOneSide(t *testing.T) {
 	table := newNFTable(nfRounds{Rates: []*nfRates{
 		{Side: reference, BridgeNF: 0, Gbits: []float64{20}, Small: []float64{100}},
 		{Side: reference, BridgeNF: 1, Gbits: []float64{8}, Small: []float64{40}},
+		{Side: ruleless, BridgeNF: 1, Gbits: []float64{19}, Small: []float64{93}},
 	}})
 	var b strings.Builder
 	if err := table.write(&b); err != nil {
 		t.Fatal(err)
 	}
-	if out := b.String(); strings.Contains(out, "NaN") || strings.Contains(out, "MISS") || !strings.Contains(out, "0.40") {
+	if out := b.String(); strings.Contains(out, "NaN") || strings.Contains(out, "MISS") || !strings.Contains(out, "0.40") || !strings.Contains(out, "0.95") {
 		t.Errorf("printed:\n%s", out)
 	}
 }
@@ -82,5 +83,21 @@ func TestServicesAreAddedToTheShippedNetwork(t *testing.T) {
 	}
 	if p := list.Plugins; len(p) != 2 || p[0]["serviceCIDRs"] == nil || p[0]["bridge"] != "lan0" || p[1]["serviceCIDRs"] != nil {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestTheNodesOfOneSide(t *testing.T) {
+	for only, want := range map[string][]string{
+		"":        {podlan, reference, podlan, reference, ruleless},
+		podlan:    {podlan, podlan},
+		reference: {reference, reference, ruleless},
+	} {
+		var got []string
+		for _, s := range nfSides(only) {
+			got = append(got, s.Side)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("-only %q: %q, want %q", only, got, want)
+		}
 	}
 }
