@@ -25,8 +25,8 @@ const (
 )
 
 // stream is a TCP connection from a Pod to the LAN, of which one thread has both
-// ends: what a rate of two would owe to where the scheduler has put them, and to
-// what else the machine does, is left out. The receiver looks at no byte.
+// ends: the rate of two, pinned or not, changes by a factor of two with what else
+// the machine does. The receiver does not copy the bytes.
 type stream struct {
 	files    []*os.File
 	from, to int
