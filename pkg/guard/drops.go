@@ -1,18 +1,13 @@
 package guard
 
-import (
-	"context"
-
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
-)
+import "context"
 
 // Drops returns how many frames were dropped, by the kind of reason, none
 // without a table. They begin anew with it.
 func (g *Guard) Drops(ctx context.Context) (map[string]uint64, error) {
-	drops := make(map[string]uint64)
-	err := g.open(func(s *session) error {
-		if err := s.ask.counters(drops); err != nil {
+	var drops map[string]uint64
+	err := g.open(func(s *session) (err error) {
+		if drops, err = s.conn.Counters(table()); err != nil {
 			return err
 		}
 		return ctx.Err()
@@ -26,44 +21,22 @@ func (g *Guard) Drops(ctx context.Context) (map[string]uint64, error) {
 func (g *Guard) DropsByPort(ctx context.Context) (map[string]map[string]uint64, error) {
 	drops := make(map[string]map[string]uint64)
 	err := g.open(func(s *session) error {
-		els, err := s.ask.elements(setDrops)
+		els, err := s.conn.Elements(table(), setDrops)
 		if err != nil {
 			return err
 		}
 		kinds := counters()
 		for _, e := range els {
-			name, kind := splitKey(e.key)
+			name, kind := splitKey(e.Key)
 			if kind >= len(kinds) {
 				continue
 			}
 			if drops[name] == nil {
 				drops[name] = make(map[string]uint64, len(kinds))
 			}
-			drops[name][kinds[kind]] = e.packets
+			drops[name][kinds[kind]] = e.Packets
 		}
 		return ctx.Err()
 	})
 	return drops, err
-}
-
-func (a asker) counters(into map[string]uint64) error {
-	return a.ask("the counters", unix.NFT_MSG_GETOBJ, netlink.Dump, func(ae *encoder) {
-		ae.String(unix.NFTA_OBJ_TABLE, tableName)
-	}, func(ad *netlink.AttributeDecoder) error {
-		name, n, counts := "", uint64(0), false
-		for ad.Next() {
-			switch ad.Type() {
-			case unix.NFTA_OBJ_NAME:
-				name = ad.String()
-			case unix.NFTA_OBJ_TYPE:
-				counts = ad.Uint32() == unix.NFT_OBJECT_COUNTER
-			case unix.NFTA_OBJ_DATA:
-				n = packets(ad)
-			}
-		}
-		if counts {
-			into[name] = n
-		}
-		return nil
-	})
 }

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/podlan/podlan/pkg/nft"
 )
 
 // nameSize is IFNAMSIZ, the size of a link's name in a set's key.
@@ -12,31 +14,33 @@ const nameSize = 16
 
 // element is one element of one set.
 type element struct {
-	set, key, note string
-	// limit is a rate of its own that the kernel keeps with it.
-	limit limit
+	nft.Element
+
+	set string
 }
+
+func elementOf(set, key string) element { return element{nft.Element{Key: key}, set} }
 
 // elements returns the port's elements by set, each with its key, in the order
 // in which they are put.
 func (p Port) elements() []element {
 	var els []element
 	for i, note := range p.notes() {
-		els = append(els, element{set: setPorts, key: noteKey(p.Name, i), note: note})
+		els = append(els, element{nft.Element{Key: noteKey(p.Name, i), Note: note}, setPorts})
 	}
 	for _, mac := range p.macs() {
-		els = append(els, element{set: setMAC, key: key(p.Name, mac)})
+		els = append(els, elementOf(setMAC, key(p.Name, mac)))
 	}
 	els = append(els, p.addrElements()...)
 	els = append(els, p.trunkElements()...)
 	for _, set := range p.openings() {
-		els = append(els, element{set: set, key: key(p.Name)})
+		els = append(els, elementOf(set, key(p.Name)))
 	}
-	if l := p.Rates.arp(); l != (limit{}) {
-		els = append(els, element{set: setARPRate, key: key(p.Name), limit: l})
+	if l := p.Rates.arp(); l != (nft.Rate{}) {
+		els = append(els, element{nft.Element{Key: key(p.Name), Above: l}, setARPRate})
 	}
-	if l := p.Rates.multicast(); l != (limit{}) {
-		els = append(els, element{set: setMulticastRate, key: key(p.Name), limit: l})
+	if l := p.Rates.multicast(); l != (nft.Rate{}) {
+		els = append(els, element{nft.Element{Key: key(p.Name), Above: l}, setMulticastRate})
 	}
 	return els
 }
@@ -53,18 +57,18 @@ func (p Port) addrElements() []element {
 	var els []element
 	for _, a := range inOrder(allowed) {
 		if !a.Is4() {
-			els = append(els, element{set: setIP6, key: key(p.Name, a.AsSlice())})
+			els = append(els, elementOf(setIP6, key(p.Name, a.AsSlice())))
 			continue
 		}
-		els = append(els, element{set: setIP4, key: key(p.Name, a.AsSlice())},
-			element{set: setSender4, key: key(p.Name, p.macAndIPv4(), a.AsSlice())})
+		els = append(els, elementOf(setIP4, key(p.Name, a.AsSlice())),
+			elementOf(setSender4, key(p.Name, p.macAndIPv4(), a.AsSlice())))
 	}
 	if p.LayerTwo {
-		els = append(els, element{set: setAnySender4, key: key(p.Name, p.macAndIPv4())})
+		els = append(els, elementOf(setAnySender4, key(p.Name, p.macAndIPv4())))
 	}
 	for _, a := range inOrder(p.ExtraAddrs) {
 		if p.VRRP && a.Is4() {
-			els = append(els, element{set: setVirtualIP4, key: key(p.Name, a.AsSlice())})
+			els = append(els, elementOf(setVirtualIP4, key(p.Name, a.AsSlice())))
 		}
 	}
 	return els
@@ -88,7 +92,7 @@ func (p Port) openings() []string {
 func (p Port) counterElements() []element {
 	var els []element
 	for i := range counters() {
-		els = append(els, element{set: setDrops, key: key(p.Name, index(i))})
+		els = append(els, elementOf(setDrops, key(p.Name, index(i))))
 	}
 	return els
 }
@@ -100,7 +104,7 @@ func all(ports []Port) []element {
 	seen := make(map[[2]string]bool)
 	for _, p := range ports {
 		for _, e := range append(p.elements(), p.counterElements()...) {
-			if id := [2]string{e.set, e.key}; !seen[id] {
+			if id := [2]string{e.set, e.Key}; !seen[id] {
 				seen[id] = true
 				els = append(els, e)
 			}

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/nft"
 )
 
 // errNoLimits: see checkLimits.
@@ -42,8 +43,8 @@ func remedy(err error, errno unix.Errno) string {
 // missing names the option without which the kernel refuses what it refused.
 // Kernels after Linux 5.17 have all but the first built in, or as a module.
 func missing(err error) string {
-	if r, ok := errors.AsType[refused](err); ok {
-		switch r.message {
+	if r, ok := errors.AsType[*nft.Refused](err); ok {
+		switch r.Message {
 		case unix.NFT_MSG_NEWOBJ:
 			return "named counters (CONFIG_NFT_COUNTER)"
 		case unix.NFT_MSG_NEWRULE:

@@ -3,74 +3,38 @@ package guard
 import (
 	"slices"
 
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/podlan/podlan/pkg/nft"
 )
 
-// match is a part of a rule. Every part loads what it looks at anew, into the
-// first of nftables' 16-byte registers, a second value beside it.
-type match []expr.Any
+// match is a part of a rule.
+type match = nft.Match
 
 const (
-	first  = unix.NFT_REG_1
-	second = unix.NFT_REG_2
+	first  = nft.First
+	second = nft.Second
 )
 
 // rule is its matches, all of which must hold, and what is then done.
-func rule(parts ...match) []expr.Any { return slices.Concat(parts...) }
+func rule(parts ...match) match { return slices.Concat(parts...) }
 
-// load reads part of a frame: from the Ethernet header, the network header or
-// the transport header.
-type load struct {
-	base           expr.PayloadBase
-	offset, length uint32
-}
+// load is part of a frame: of the Ethernet header, the network header or the
+// transport header.
+type load struct{ nft.Value }
 
-func ether(offset, length uint32) load {
-	return load{expr.PayloadBaseLLHeader, offset, length}
-}
+func ether(offset, length uint32) load { return load{nft.Ether(offset, length)} }
 
-func network(offset, length uint32) load {
-	return load{expr.PayloadBaseNetworkHeader, offset, length}
-}
+func network(offset, length uint32) load { return load{nft.Network(offset, length)} }
 
-func transport(offset, length uint32) load {
-	return load{expr.PayloadBaseTransportHeader, offset, length}
-}
-
-func (l load) into(register uint32) *expr.Payload {
-	return &expr.Payload{DestRegister: register, Base: l.base, Offset: l.offset, Len: l.length}
-}
-
-func (l load) is(value ...byte) match {
-	return match{l.into(first), &expr.Cmp{Op: expr.CmpOpEq, Register: first, Data: value}}
-}
-
-func (l load) isNot(value ...byte) match {
-	return match{l.into(first), &expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: value}}
-}
+func transport(offset, length uint32) load { return load{nft.Transport(offset, length)} }
 
 // neither: one byte that is none of the two.
-func (l load) neither(a, b byte) match {
-	return append(l.isNot(a), &expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: []byte{b}})
-}
+func (l load) neither(a, b byte) match { return neither(l.Value, a, b) }
 
-// within compares as bytes in network order.
-func (l load) within(from, to []byte) match {
-	return match{
-		l.into(first),
-		&expr.Cmp{Op: expr.CmpOpGte, Register: first, Data: from},
-		&expr.Cmp{Op: expr.CmpOpLte, Register: first, Data: to},
-	}
-}
-
-func (l load) masked(mask []byte, op expr.CmpOp, value []byte) match {
-	return match{
-		l.into(first),
-		&expr.Bitwise{SourceRegister: first, DestRegister: first, Len: l.length, Mask: mask, Xor: make([]byte, l.length)},
-		&expr.Cmp{Op: op, Register: first, Data: value},
-	}
+func neither(v nft.Value, a, b byte) match {
+	return append(v.IsNot(a), &expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: []byte{b}})
 }
 
 // in: the port's name together with what is loaded is in the set.
@@ -80,8 +44,8 @@ func (l load) notIn(set string) match { return l.lookup(set, true) }
 
 func (l load) lookup(set string, invert bool) match {
 	return match{
-		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: first},
-		l.into(second),
+		nft.Meta(expr.MetaKeyIIFNAME).Into(first),
+		l.Into(second),
 		&expr.Lookup{SourceRegister: first, SetName: set, Invert: invert},
 	}
 }
@@ -93,25 +57,25 @@ func macAndType() load { return ether(6, 8) }
 // isSender4: the port's name, source MAC, type and IPv4 source are in the set.
 func isSender4() match {
 	return match{
-		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: first},
-		macAndType().into(second),
-		network(12, 4).into(unix.NFT_REG32_06),
-		&expr.Lookup{SourceRegister: first, SetName: setSender4},
+		nft.Meta(expr.MetaKeyIIFNAME).Into(first),
+		macAndType().Into(second),
+		network(12, 4).Into(unix.NFT_REG32_06),
+		nft.In(setSender4),
 	}
 }
 
 // isTagged: the frame bears an 802.1Q tag, which the kernel has taken off and
 // puts back for who loads the Ethernet header.
-func isTagged() match { return ether(12, 2).is(0x81, 0x00) }
+func isTagged() match { return ether(12, 2).Is(0x81, 0x00) }
 
 // isInTrunk: the port's name and the tag's VID, without its priority, are in the
 // set.
 func isInTrunk() match {
 	return match{
-		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: first},
-		ether(14, 2).into(second),
-		&expr.Bitwise{SourceRegister: second, DestRegister: second, Len: 2, Mask: []byte{0x0f, 0xff}, Xor: []byte{0, 0}},
-		&expr.Lookup{SourceRegister: first, SetName: setTrunk},
+		nft.Meta(expr.MetaKeyIIFNAME).Into(first),
+		ether(14, 2).Into(second),
+		nft.Mask(second, []byte{0x0f, 0xff}),
+		nft.In(setTrunk),
 	}
 }
 
@@ -119,45 +83,31 @@ func isInTrunk() match {
 // destination when it came in; what is for one host is for this or another.
 func isMulticast() match {
 	const thisHost, otherHost = 0, 3 // PACKET_HOST, PACKET_OTHERHOST
-	return match{
-		&expr.Meta{Key: expr.MetaKeyPKTTYPE, Register: first},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: []byte{thisHost}},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: []byte{otherHost}},
-	}
+	return neither(nft.Meta(expr.MetaKeyPKTTYPE), thisHost, otherHost)
 }
 
 // portIn: the name of the link that a frame came from, or leaves by, is in the
 // set.
 func portIn(key expr.MetaKey, set string) match {
-	return match{&expr.Meta{Key: key, Register: first}, &expr.Lookup{SourceRegister: first, SetName: set}}
+	return match{nft.Meta(key).Into(first), nft.In(set)}
 }
 
 // isPod: the link's name begins with prefix.
-func isPod(key expr.MetaKey, prefix string) match { return named(key, expr.CmpOpEq, prefix) }
+func isPod(key expr.MetaKey, prefix string) match { return nft.Meta(key).Is([]byte(prefix)...) }
 
-func isNoPod(key expr.MetaKey, prefix string) match { return named(key, expr.CmpOpNeq, prefix) }
-
-func named(key expr.MetaKey, op expr.CmpOp, prefix string) match {
-	return match{&expr.Meta{Key: key, Register: first}, &expr.Cmp{Op: op, Register: first, Data: []byte(prefix)}}
-}
+func isNoPod(key expr.MetaKey, prefix string) match { return nft.Meta(key).IsNot([]byte(prefix)...) }
 
 // carries: the packet's transport protocol, found behind IPv4 options and IPv6
 // extension headers.
-func carries(protocol byte) match {
-	return match{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: first}, &expr.Cmp{Op: expr.CmpOpEq, Register: first, Data: []byte{protocol}}}
-}
+func carries(protocol byte) match { return nft.Meta(expr.MetaKeyL4PROTO).Is(protocol) }
 
 // wellFormed: the kernel could parse the IP header as far as a transport
 // protocol; in what it could not, no later header can be looked at either. (255
 // is reserved and stands for no protocol.)
-func wellFormed() match {
-	return match{&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: first}, &expr.Cmp{Op: expr.CmpOpNeq, Register: first, Data: []byte{255}}}
-}
+func wellFormed() match { return nft.Meta(expr.MetaKeyL4PROTO).IsNot(255) }
 
 // isIPv4 looks at the inner protocol, whatever tag a frame still bears.
-func isIPv4() match {
-	return match{&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: first}, &expr.Cmp{Op: expr.CmpOpEq, Register: first, Data: binaryutil.BigEndian.PutUint16(unix.ETH_P_IP)}}
-}
+func isIPv4() match { return nft.Meta(expr.MetaKeyPROTOCOL).Is(0x08, 0x00) }
 
 // isFragment: an IPv6 fragment header is present.
 func isFragment() match {
@@ -192,8 +142,8 @@ func count(counter string) match {
 // countFor counts the frame for its port, which must be in the set.
 func countFor(port expr.MetaKey, kind int) match {
 	return match{
-		&expr.Meta{Key: port, Register: first},
+		nft.Meta(port).Into(first),
 		&expr.Immediate{Register: second, Data: index(kind)},
-		&expr.Lookup{SourceRegister: first, SetName: setDrops},
+		nft.In(setDrops),
 	}
 }

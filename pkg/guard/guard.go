@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
+	"github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -29,10 +30,8 @@ type Guard struct {
 	h       *rtnl.Handle
 	lockDir string
 
-	// port is the netlink port that batches come from; messages counts them and
-	// the questions.
-	port     atomic.Uint32
-	messages atomic.Uint64
+	// port is the netlink port that batches come from.
+	port atomic.Uint32
 
 	mu      sync.Mutex
 	session *session
@@ -69,9 +68,9 @@ func (g *Guard) Set(ctx context.Context, old, next Port) error {
 			return err
 		}
 		stood, wanted := all(gone), all([]Port{next})
-		err = s.batch(func(b *batch) {
-			b.take(without(stood, wanted))
-			b.put(wanted)
+		err = s.batch(func(b *nft.Batch) {
+			take(b, without(stood, wanted))
+			put(b, wanted)
 		})
 		if errors.Is(err, unix.ENOENT) { // no table, or another version's
 			err = s.reinstall(old.Name, next)
@@ -87,12 +86,12 @@ func (g *Guard) Set(ctx context.Context, old, next Port) error {
 // before Linux 5.7 it takes the port for one that is always above them.
 func (s *session) checkLimits(p Port) error {
 	els := p.elements()
-	i := slices.IndexFunc(els, func(e element) bool { return e.limit != limit{} })
+	i := slices.IndexFunc(els, func(e element) bool { return e.Above != nft.Rate{} })
 	if i < 0 {
 		return nil
 	}
-	e, ok, err := s.ask.element(els[i].set, els[i].key)
-	if err == nil && ok && !e.stateful {
+	e, ok, err := s.element(els[i])
+	if err == nil && ok && !e.Stateful {
 		return errNoLimits
 	}
 	return err
@@ -111,7 +110,7 @@ func (g *Guard) Remove(ctx context.Context, p Port) error {
 		if len(gone) == 0 {
 			return nil
 		}
-		err = s.batch(func(b *batch) { b.take(append(all(gone), farewell(p.Name))) })
+		err = s.batch(func(b *nft.Batch) { take(b, append(all(gone), farewell(p.Name))) })
 		if errors.Is(err, unix.ENOENT) {
 			return nil
 		}
@@ -128,11 +127,11 @@ func (g *Guard) Check(ctx context.Context, p Port) error {
 	}
 	return g.open(func(s *session) error {
 		for _, e := range p.elements() {
-			stands, ok, err := s.ask.element(e.set, e.key)
+			stands, ok, err := s.element(e)
 			if err != nil {
 				return err
 			}
-			if !ok || stands.note != e.note {
+			if !ok || stands.Note != e.Note {
 				return types.NewError(uint(leaseapi.CodeChanged), fmt.Sprintf("guard of port %s is not as ADD left it", p.Name),
 					fmt.Sprintf("set %s of nft table bridge podlan has no entry %q", e.set, strings.Join(p.notes(), " ")))
 			}
@@ -147,7 +146,7 @@ func (g *Guard) Ports(ctx context.Context) ([]Port, error) {
 	var ports []Port
 	// A change under a dump leaves elements out.
 	err := g.locked(ctx, func(s *session) (err error) {
-		ports, err = s.ask.standing()
+		ports, err = s.ports()
 		return err
 	})
 	return ports, err
@@ -162,6 +161,6 @@ func (g *Guard) Replace(ctx context.Context, ports []Port) error {
 		}
 	}
 	return g.locked(ctx, func(s *session) error {
-		return s.batch(func(b *batch) { b.install(all(ports)) })
+		return s.batch(func(b *nft.Batch) { install(b, all(ports)) })
 	})
 }

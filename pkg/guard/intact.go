@@ -1,13 +1,12 @@
 package guard
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
 
-	"github.com/google/nftables/userdata"
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
+	"github.com/podlan/podlan/pkg/nft"
 )
 
 // Intact tells whether the table's rules stand, in their order and with no
@@ -38,7 +37,7 @@ func (g *Guard) Restore(ctx context.Context, wanted func() ([]Port, error)) (res
 		if err != nil {
 			return err
 		}
-		stood, err := s.ask.standing()
+		stood, err := s.ports()
 		if err != nil {
 			return err
 		}
@@ -47,7 +46,7 @@ func (g *Guard) Restore(ctx context.Context, wanted func() ([]Port, error)) (res
 			return err
 		}
 		restored = true
-		return s.batch(func(b *batch) { b.install(all(ports)) })
+		return s.batch(func(b *nft.Batch) { install(b, all(ports)) })
 	})
 	return restored && err == nil, err
 }
@@ -64,12 +63,12 @@ func merge(stood, wanted []Port) []Port {
 }
 
 func (s *session) intact(ports []Port) (bool, error) {
-	exists, awake, err := s.ask.table()
+	exists, awake, err := s.conn.Table(table())
 	if err != nil || !exists {
 		return err == nil && len(ports) == 0, err
 	}
-	stand, err := s.ask.rules()
-	if err != nil || !awake || !slices.Equal(stand, places()) {
+	rules, err := s.conn.Rules(table(), "")
+	if err != nil || !awake || !slices.Equal(standing(rules), places()) {
 		return false, err
 	}
 	missing := make(map[string]map[string]element) // by set and key
@@ -78,7 +77,7 @@ func (s *session) intact(ports []Port) (bool, error) {
 			if missing[e.set] == nil {
 				missing[e.set] = make(map[string]element)
 			}
-			missing[e.set][e.key] = e
+			missing[e.set][e.Key] = e
 		}
 	}
 	return s.complete(missing)
@@ -87,18 +86,18 @@ func (s *session) intact(ports []Port) (bool, error) {
 // complete tells whether all these elements stand.
 func (s *session) complete(missing map[string]map[string]element) (bool, error) {
 	for set, els := range missing {
-		stand, err := s.ask.elements(set)
+		stand, err := s.conn.Elements(table(), set)
 		if err != nil {
 			return false, err
 		}
 		for _, e := range stand {
-			if e.note == els[e.key].note {
-				delete(els, e.key)
+			if e.Note == els[e.Key].Note {
+				delete(els, e.Key)
 			}
 		}
 		// A set that grows under a dump leaves elements out: ask again.
 		for _, e := range els {
-			if one, ok, err := s.ask.element(e.set, e.key); err != nil || !ok || one.note != e.note {
+			if one, ok, err := s.element(e); err != nil || !ok || one.Note != e.Note {
 				return false, err
 			}
 		}
@@ -114,58 +113,21 @@ type place [2]string
 func places() []place {
 	var all []place
 	for _, r := range placed() {
-		all = append(all, place{r.chain, r.note})
+		all = append(all, place{r.Chain, r.Note})
+	}
+	return byChain(all)
+}
+
+// standing are the places of rules that stand.
+func standing(rules []nft.StandingRule) []place {
+	var all []place
+	for _, r := range rules {
+		all = append(all, place{r.Chain, r.Note})
 	}
 	return byChain(all)
 }
 
 func byChain(all []place) []place {
-	slices.SortStableFunc(all, func(a, b place) int {
-		switch {
-		case a[0] < b[0]:
-			return -1
-		case a[0] > b[0]:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(all, func(a, b place) int { return cmp.Compare(a[0], b[0]) })
 	return all
-}
-
-// table tells whether there is the table, and whether its chains are called.
-func (a asker) table() (exists, awake bool, err error) {
-	const dormant = 1 // NFT_TABLE_F_DORMANT
-	err = a.ask("the table", unix.NFT_MSG_GETTABLE, 0, func(ae *encoder) {
-		ae.String(unix.NFTA_TABLE_NAME, tableName)
-	}, func(ad *netlink.AttributeDecoder) error {
-		exists, awake = true, true
-		for ad.Next() {
-			if ad.Type() == unix.NFTA_TABLE_FLAGS {
-				awake = ad.Uint32()&dormant == 0
-			}
-		}
-		return nil
-	})
-	return exists, awake, err
-}
-
-// rules asks where all rules of the table stand.
-func (a asker) rules() ([]place, error) {
-	var all []place
-	err := a.ask("the rules", unix.NFT_MSG_GETRULE, netlink.Dump, func(ae *encoder) {
-		ae.String(unix.NFTA_RULE_TABLE, tableName)
-	}, func(ad *netlink.AttributeDecoder) error {
-		var p place
-		for ad.Next() {
-			switch ad.Type() {
-			case unix.NFTA_RULE_CHAIN:
-				p[0] = ad.String()
-			case unix.NFTA_RULE_USERDATA:
-				p[1], _ = userdata.GetString(ad.Bytes(), userdata.TypeComment)
-			}
-		}
-		all = append(all, p)
-		return nil
-	})
-	return byChain(all), err
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/podlan/podlan/pkg/nft"
 )
 
 // maxNote is what the kernel keeps with a set's element (255 bytes), less the
@@ -57,7 +59,7 @@ func (p Port) notes() []string {
 // farewell is a note that Remove puts and takes in one transaction, so that who
 // watches the table tells it from somebody who flushes sets.
 func farewell(name string) element {
-	return element{set: setPorts, key: noteKey(name, maxNotes), note: "removed"}
+	return element{nft.Element{Key: noteKey(name, maxNotes), Note: "removed"}, setPorts}
 }
 
 func (p Port) words() []string {

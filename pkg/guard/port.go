@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -61,24 +62,19 @@ const (
 	defaultMulticastRate = 2000
 )
 
-// limit is a rate per second and what may come at once; none is the zero value.
-type limit struct {
-	rate, burst uint32
-}
-
-func limitOf(rate, byDefault, burstOf int) limit {
+func limitOf(rate, byDefault, burstOf int) nft.Rate {
 	switch {
 	case rate < 0:
-		return limit{}
+		return nft.Rate{}
 	case rate == 0:
 		rate = byDefault
 	}
-	return limit{uint32(rate), uint32(max(1, rate/burstOf))}
+	return nft.Rate{PerSecond: uint32(rate), Burst: uint32(max(1, rate/burstOf))}
 }
 
-func (r Rates) arp() limit { return limitOf(r.ARP, defaultARPRate, 2) }
+func (r Rates) arp() nft.Rate { return limitOf(r.ARP, defaultARPRate, 2) }
 
-func (r Rates) multicast() limit { return limitOf(r.Multicast, defaultMulticastRate, 5) }
+func (r Rates) multicast() nft.Rate { return limitOf(r.Multicast, defaultMulticastRate, 5) }
 
 // maxRate keeps a limit's arithmetic in the kernel, in nanoseconds, exact.
 const maxRate = 1_000_000

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/nftables/expr"
 
+	"github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -80,14 +81,14 @@ func counters() []string {
 	return []string{dropMAC, dropType, dropARP, dropAddress, dropDHCP, dropControl, dropToPod, dropARPRate, dropMulticast}
 }
 
-type rules [][]expr.Any
+type rules []match
 
 // placed returns all rules, each with a note that says which of them it is.
-func placed() []placedRule {
-	var all []placedRule
+func placed() []nft.Rule {
+	var all []nft.Rule
 	for _, ch := range chains() {
 		for i, r := range ch.rules {
-			all = append(all, placedRule{chain: ch.name, note: fmt.Sprintf("podlan v%s rule %d", version, i+1), exprs: r})
+			all = append(all, nft.Rule{Chain: ch.Name, Note: fmt.Sprintf("podlan v%s rule %d", version, i+1), Match: r})
 		}
 	}
 	return all
@@ -121,9 +122,9 @@ func fromPod() rules {
 		rule(isIPv4(), macAndType().in(setAnySender4), jump(chainSender4)),
 		rule(ether(6, 6).notIn(setMAC), call(chainForeignMAC)),
 		rule(isMulticast(), portIn(in, setMulticastRate), drop(dropMulticast)),
-		rule(etherType.is(0x86, 0xdd), jump(chainIP6)),
-		rule(etherType.is(0x08, 0x00), jump(chainIP4)),
-		rule(etherType.is(0x08, 0x06), jump(chainARP)),
+		rule(etherType.Is(0x86, 0xdd), jump(chainIP6)),
+		rule(etherType.Is(0x08, 0x00), jump(chainIP4)),
+		rule(etherType.Is(0x08, 0x06), jump(chainARP)),
 		rule(isTagged(), isInTrunk(), jump(chainTagged)),
 		// BPDU, LLDP, EAPOL, PPPoE, RARP, and every other tag: priority, QinQ.
 		rule(drop(dropType)),
@@ -135,16 +136,16 @@ func fromPod() rules {
 func tagged() rules {
 	innerType := ether(16, 2)
 	return rules{
-		rule(innerType.is(0x86, 0xdd), jump(chainIP6)),
-		rule(innerType.is(0x08, 0x00), jump(chainIP4)),
-		rule(innerType.is(0x08, 0x06), jump(chainARP)),
+		rule(innerType.Is(0x86, 0xdd), jump(chainIP6)),
+		rule(innerType.Is(0x08, 0x00), jump(chainIP4)),
+		rule(innerType.Is(0x08, 0x06), jump(chainARP)),
 		rule(drop(dropType)), // a second tag among them
 	}
 }
 
 // isVirtual: one of the MACs of a virtual router (RFC 9568 §7.3).
 func isVirtual(mac load) match {
-	return mac.within([]byte{0, 0, 0x5e, 0, 1, 0}, []byte{0, 0, 0x5e, 0, 2, 0xff})
+	return mac.Within([]byte{0, 0, 0x5e, 0, 1, 0}, []byte{0, 0, 0x5e, 0, 2, 0xff})
 }
 
 func foreignMAC() rules {
@@ -168,14 +169,14 @@ func unlessFree(kind string) rules {
 // no sender address yet.
 func arp() rules {
 	operation, senderMAC, senderIP, targetIP := network(6, 2), network(8, 6), network(14, 4), network(24, 4)
-	valid := operation.within([]byte{0, 1}, []byte{0, 2})
+	valid := operation.Within([]byte{0, 1}, []byte{0, 2})
 	return rules{
 		rule(portIn(expr.MetaKeyIIFNAME, setARPRate), drop(dropARPRate)),
-		rule(network(0, 6).isNot(0, 1, 8, 0, 6, 4), drop(dropARP)), // Ethernet, IPv4, lengths 6 and 4
+		rule(network(0, 6).IsNot(0, 1, 8, 0, 6, 4), drop(dropARP)), // Ethernet, IPv4, lengths 6 and 4
 		rule(valid, senderMAC.in(setMAC), senderIP.in(setIP4), accept()),
 		rule(valid, senderMAC.in(setMAC), portIn(expr.MetaKeyIIFNAME, setLayerTwo), accept()),
 		rule(valid, senderMAC.in(setMAC), isTagged(), accept()),
-		rule(operation.is(0, 1), senderMAC.in(setMAC), senderIP.is(0, 0, 0, 0), targetIP.in(setIP4), accept()),
+		rule(operation.Is(0, 1), senderMAC.in(setMAC), senderIP.Is(0, 0, 0, 0), targetIP.in(setIP4), accept()),
 		rule(valid, isVirtual(senderMAC), senderIP.in(setVirtualIP4), accept()),
 		rule(drop(dropARP)),
 	}

@@ -18,16 +18,16 @@ const (
 )
 
 // multicast4 is 224.0.0.0/24, which no router forwards.
-func multicast4() match { return network(16, 3).is(224, 0, 0) }
+func multicast4() match { return network(16, 3).Is(224, 0, 0) }
 
 // sender4 is IPv4 with the port's MAC and an address that is allowed. What it
 // carries nearly always passes in the cheapest way, without a look at another
 // set: TCP, and UDP that is neither DHCP nor RIP, to no group of the segment.
 func sender4() rules {
 	const in = expr.MetaKeyIIFNAME
-	elsewhere := network(16, 1).isNot(224)
+	elsewhere := network(16, 1).IsNot(224)
 	// Ports are found in well-formed packets only; for TCP, carries sees to that.
-	udp := network(9, 1).is(unix.IPPROTO_UDP)
+	udp := network(9, 1).Is(unix.IPPROTO_UDP)
 	return rules{
 		rule(isMulticast(), portIn(in, setMulticastRate), drop(dropMulticast)),
 		rule(elsewhere, udp, isPlainUDP(), accept()),
@@ -43,12 +43,12 @@ func sender4() rules {
 // does such comparisons of single bytes without a call, unlike those of ranges
 // and sets.
 func isPlainUDP() match {
-	return append(transport(0, 1).isNot(0), transport(2, 1).neither(0, 2)...)
+	return append(transport(0, 1).IsNot(0), transport(2, 1).neither(0, 2)...)
 }
 
 // isPlainLowUDP: to one below 256, DNS for one, that is not DHCP's.
 func isPlainLowUDP() match {
-	return slices.Concat(transport(0, 1).isNot(0), transport(2, 1).is(0), transport(3, 1).neither(67, 68))
+	return slices.Concat(transport(0, 1).IsNot(0), transport(2, 1).Is(0), transport(3, 1).neither(67, 68))
 }
 
 func ip4() rules {
@@ -66,8 +66,8 @@ func ownIP4() rules {
 	checks := rules{
 		rule(multicast4(), jump(chainMulticast4)),
 		rule(carries(unix.IPPROTO_TCP), accept()),
-		rule(carries(unix.IPPROTO_ICMP), icmpType.is(5), drop(dropControl)), // redirect
-		rule(carries(unix.IPPROTO_ICMP), icmpType.is(9), drop(dropControl)), // router advertisement, RFC 1256
+		rule(carries(unix.IPPROTO_ICMP), icmpType.Is(5), drop(dropControl)), // redirect
+		rule(carries(unix.IPPROTO_ICMP), icmpType.Is(9), drop(dropControl)), // router advertisement, RFC 1256
 		rule(carries(unix.IPPROTO_IGMP), jump(chainIGMP)),
 	}
 	return append(append(checks, routing()...), rule(wellFormed(), accept()), rule(drop(dropControl)))
@@ -98,7 +98,7 @@ func igmp() rules {
 	kind := transport(0, 1)
 	var all rules
 	for _, report := range []byte{0x12, 0x16, 0x22, 0x17} { // v1, v2, v3, leave
-		all = append(all, rule(kind.is(report), accept()))
+		all = append(all, rule(kind.Is(report), accept()))
 	}
 	return append(all, rule(portIn(expr.MetaKeyIIFNAME, setRouting), accept()), rule(drop(dropControl)))
 }
@@ -110,12 +110,12 @@ func localMulticast4() rules {
 	udp, port := carries(unix.IPPROTO_UDP), transport(2, 2)
 	all := rules{
 		rule(carries(unix.IPPROTO_IGMP), jump(chainIGMP)),
-		rule(udp, port.is(0x14, 0xe9), accept()), // 5353: mDNS
-		rule(udp, port.is(0x14, 0xeb), accept()), // 5355: LLMNR
+		rule(udp, port.Is(0x14, 0xe9), accept()), // 5353: mDNS
+		rule(udp, port.Is(0x14, 0xeb), accept()), // 5355: LLMNR
 		// What follows a first fragment that passed; alone it is nothing.
-		rule(udp, network(6, 2).masked([]byte{0x1f, 0xff}, expr.CmpOpNeq, []byte{0, 0}), accept()),
-		rule(carries(protoVRRP), network(16, 4).is(224, 0, 0, 18), portIn(in, setVRRP), accept()),
-		rule(udp, port.is(2, 8), portIn(in, setRouting), accept()), // 520: RIP
+		rule(udp, network(6, 2).Masked([]byte{0x1f, 0xff}, expr.CmpOpNeq, []byte{0, 0}), accept()),
+		rule(carries(protoVRRP), network(16, 4).Is(224, 0, 0, 18), portIn(in, setVRRP), accept()),
+		rule(udp, port.Is(2, 8), portIn(in, setRouting), accept()), // 520: RIP
 	}
 	for _, protocol := range []byte{protoEIGRP, protoOSPF, protoPIM} {
 		all = append(all, rule(carries(protocol), portIn(in, setRouting), accept()))
@@ -131,12 +131,12 @@ func udp4() rules {
 	return rules{
 		rule(isPlainUDP(), jump(chainPlainUDP4)),
 		rule(isPlainLowUDP(), jump(chainPlainUDP4)),
-		rule(transport(0, 4).is(0, 68, 0, 67), portIn(in, setDHCP), jump(chainDHCP)),
-		rule(from.is(server...), to.within(server, client), portIn(in, setServer), jump(chainPlainUDP4)),
-		rule(from.within(server, client), drop(dropDHCP)),
-		rule(to.within(server, client), drop(dropDHCP)),
-		rule(to.is(2, 8), portIn(in, setRouting), jump(chainPlainUDP4)),
-		rule(to.is(2, 8), drop(dropControl)),
+		rule(transport(0, 4).Is(0, 68, 0, 67), portIn(in, setDHCP), jump(chainDHCP)),
+		rule(from.Is(server...), to.Within(server, client), portIn(in, setServer), jump(chainPlainUDP4)),
+		rule(from.Within(server, client), drop(dropDHCP)),
+		rule(to.Within(server, client), drop(dropDHCP)),
+		rule(to.Is(2, 8), portIn(in, setRouting), jump(chainPlainUDP4)),
+		rule(to.Is(2, 8), drop(dropControl)),
 		rule(jump(chainPlainUDP4)), // fragments without ports too
 	}
 }
@@ -156,13 +156,13 @@ func dhcp() rules {
 	source := network(12, 4)
 	kind, ciaddr, giaddr, chaddr := transport(8, 3), transport(20, 4), transport(32, 4), transport(36, 6)
 	return rules{
-		rule(network(6, 2).masked([]byte{0x3f, 0xff}, expr.CmpOpNeq, []byte{0, 0}), drop(dropDHCP)), // a fragment
-		rule(kind.isNot(1, 1, 6), drop(dropDHCP)),                                                   // BOOTREQUEST, Ethernet, 6 bytes
+		rule(network(6, 2).Masked([]byte{0x3f, 0xff}, expr.CmpOpNeq, []byte{0, 0}), drop(dropDHCP)), // a fragment
+		rule(kind.IsNot(1, 1, 6), drop(dropDHCP)),                                                   // BOOTREQUEST, Ethernet, 6 bytes
 		rule(chaddr.notIn(setMAC), drop(dropDHCP)),
-		rule(giaddr.isNot(0, 0, 0, 0), drop(dropDHCP)), // a relay's
-		rule(ciaddr.isNot(0, 0, 0, 0), ciaddr.notIn(setIP4), call(chainForeignDHCP)),
+		rule(giaddr.IsNot(0, 0, 0, 0), drop(dropDHCP)), // a relay's
+		rule(ciaddr.IsNot(0, 0, 0, 0), ciaddr.notIn(setIP4), call(chainForeignDHCP)),
 		// The rule above lets pass what is too short to have the fields.
-		rule(chaddr.in(setMAC), source.is(0, 0, 0, 0), accept()),
+		rule(chaddr.in(setMAC), source.Is(0, 0, 0, 0), accept()),
 		rule(chaddr.in(setMAC), source.in(setIP4), accept()),
 		rule(chaddr.in(setMAC), portIn(expr.MetaKeyIIFNAME, setLayerTwo), accept()),
 		rule(chaddr.in(setMAC), isTagged(), accept()),
@@ -174,7 +174,7 @@ func dhcp() rules {
 // would answer the server with an ICMP error. The port of UDP comes first, since
 // to compare it costs everything else that a bridge hands on the least.
 func towardsPod() rules {
-	return rules{rule(transport(2, 2).is(0, 68), carries(unix.IPPROTO_UDP), isIPv4(),
+	return rules{rule(transport(2, 2).Is(0, 68), carries(unix.IPPROTO_UDP), isIPv4(),
 		isPod(expr.MetaKeyOIFNAME, rtnl.GuardedPrefix), jump(chainToPod))}
 }
 

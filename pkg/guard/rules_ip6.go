@@ -21,11 +21,11 @@ func ip6() rules {
 	checks := rules{
 		rule(network(8, 16).notIn(setIP6), call(chainForeignIP6)),
 		// RFC 6980: what could hide an advertisement in fragments.
-		rule(network(8, 2).masked([]byte{0xff, 0xc0}, expr.CmpOpEq, []byte{0xfe, 0x80}), isFragment(), drop(dropControl)),
+		rule(network(8, 2).Masked([]byte{0xff, 0xc0}, expr.CmpOpEq, []byte{0xfe, 0x80}), isFragment(), drop(dropControl)),
 		rule(carries(unix.IPPROTO_TCP), accept()),
 		rule(carries(unix.IPPROTO_ICMPV6), jump(chainICMP6)),
 		rule(carries(unix.IPPROTO_UDP), call(chainUDP6)),
-		rule(carries(protoVRRP), network(24, 16).is(virtualRouters6()...), portIn(expr.MetaKeyIIFNAME, setVRRP), accept()),
+		rule(carries(protoVRRP), network(24, 16).Is(virtualRouters6()...), portIn(expr.MetaKeyIIFNAME, setVRRP), accept()),
 	}
 	return append(append(checks, routing()...), rule(wellFormed(), accept()), rule(drop(dropControl)))
 }
@@ -37,13 +37,13 @@ func virtualRouters6() []byte { return []byte{0: 0xff, 1: 2, 15: 0x12} }
 // and reports of groups.
 func foreignIP6() rules {
 	source, target, icmpType := network(8, 16), transport(8, 16), transport(0, 1)
-	unspecified := source.is(make([]byte, 16)...)
-	linkScope := network(24, 2).is(0xff, 0x02)
+	unspecified := source.Is(make([]byte, 16)...)
+	linkScope := network(24, 2).Is(0xff, 0x02)
 	icmp := carries(unix.IPPROTO_ICMPV6)
 	return append(rules{
-		rule(unspecified, icmp, icmpType.is(neighbourSolicit), target.in(setIP6), accept()),
-		rule(unspecified, linkScope, icmp, icmpType.is(mldReport), accept()),
-		rule(unspecified, linkScope, icmp, icmpType.is(mldReport2), accept()),
+		rule(unspecified, icmp, icmpType.Is(neighbourSolicit), target.in(setIP6), accept()),
+		rule(unspecified, linkScope, icmp, icmpType.Is(mldReport), accept()),
+		rule(unspecified, linkScope, icmp, icmpType.Is(mldReport2), accept()),
 	}, unlessFree(dropAddress)...)
 }
 
@@ -51,13 +51,13 @@ func icmp6() rules {
 	const in = expr.MetaKeyIIFNAME
 	kind, target := transport(0, 1), transport(8, 16)
 	all := rules{
-		rule(kind.is(routerAdvertisement), portIn(in, setRA), accept()),
-		rule(kind.is(routerAdvertisement), drop(dropControl)),
-		rule(kind.is(redirect), drop(dropControl)),
-		rule(kind.is(neighbourAdvert), target.notIn(setIP6), call(chainForeignND)),
+		rule(kind.Is(routerAdvertisement), portIn(in, setRA), accept()),
+		rule(kind.Is(routerAdvertisement), drop(dropControl)),
+		rule(kind.Is(redirect), drop(dropControl)),
+		rule(kind.Is(neighbourAdvert), target.notIn(setIP6), call(chainForeignND)),
 	}
-	all = append(all, orRouting(kind.is(mldQuery))...)
-	return append(append(all, orRouting(kind.is(multicastRouter))...), rule(accept()))
+	all = append(all, orRouting(kind.Is(mldQuery))...)
+	return append(append(all, orRouting(kind.Is(multicastRouter))...), rule(accept()))
 }
 
 // udp6 looks at DHCPv6 and RIPng and comes back for what is neither.
@@ -66,14 +66,14 @@ func udp6() rules {
 	from, to := transport(0, 2), transport(2, 2)
 	client, server, rip := []byte{2, 34}, []byte{2, 35}, []byte{2, 9} // 546, 547, 521
 	return rules{
-		rule(from.is(server...), portIn(in, setServer), back()),
-		rule(from.is(client...), portIn(in, setLayerTwo), portIn(in, setDHCP), back()),
-		rule(from.is(client...), isTagged(), portIn(in, setDHCP), back()),
-		rule(from.within(client, server), drop(dropDHCP)),
+		rule(from.Is(server...), portIn(in, setServer), back()),
+		rule(from.Is(client...), portIn(in, setLayerTwo), portIn(in, setDHCP), back()),
+		rule(from.Is(client...), isTagged(), portIn(in, setDHCP), back()),
+		rule(from.Within(client, server), drop(dropDHCP)),
 		// From whatever port: servers listen on theirs, and need not look where a
 		// request comes from (RFC 8415 §7.2).
-		rule(to.within(client, server), drop(dropDHCP)),
-		rule(to.is(rip...), portIn(in, setRouting), back()),
-		rule(to.is(rip...), drop(dropControl)),
+		rule(to.Within(client, server), drop(dropDHCP)),
+		rule(to.Is(rip...), portIn(in, setRouting), back()),
+		rule(to.Is(rip...), drop(dropControl)),
 	}
 }

@@ -18,11 +18,11 @@ func TestTheVersionStandsForTheRules(t *testing.T) {
 	const want = "4c3cc46eb968e022"
 	sum := sha256.New()
 	for _, s := range sets() {
-		fmt.Fprintln(sum, s.name, s.key().Name)
+		fmt.Fprintln(sum, s.Name, s.KeyType().Name)
 	}
 	fmt.Fprintln(sum, counters())
 	for _, c := range chains() {
-		fmt.Fprintln(sum, c.name, c.priority, c.hook != nil && *c.hook > 0)
+		fmt.Fprintln(sum, c.Name, c.Priority, c.Hook != nil && *c.Hook > 0)
 		for _, r := range c.rules {
 			add(t, sum, r)
 		}

@@ -2,22 +2,17 @@ package guard
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
-
+	"github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/statefile"
 )
 
-// session is a pair of sockets to the kernel's nftables: one for batches, one
-// for questions.
+// session is a socket to the kernel's nftables.
 type session struct {
-	conn *netlink.Conn
-	ask  asker
-	// sent is told of every batch: who sent it, and how many messages.
-	sent func(port uint32, messages int)
+	conn *nft.Conn
+	port *atomic.Uint32 // the guard's, of every batch
 }
 
 // locked calls fn with the session under the lock.
@@ -54,43 +49,23 @@ func (g *Guard) inside(fn func() error) error {
 	return g.h.Do(fn)
 }
 
-func (g *Guard) dial() error {
-	ask, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		return err
-	}
-	conn, err := netlink.Dial(unix.NETLINK_NETFILTER, nil)
-	if err != nil {
-		return errors.Join(err, ask.Close())
-	}
-	g.session = &session{conn: conn, ask: asker{ask, func() { g.messages.Add(1) }}, sent: g.noteSent}
-	if err := roomy(conn); err != nil {
-		g.drop()
-		return err
-	}
-	return nil
-}
+// batchSize is what a table with thousands of ports takes as one batch, in bytes.
+const batchSize = 16 << 20
 
-func (g *Guard) noteSent(port uint32, messages int) {
-	g.port.Store(port)
-	g.messages.Add(uint64(messages))
+func (g *Guard) dial() error {
+	conn, err := nft.Dial(batchSize)
+	if err == nil {
+		g.session = &session{conn: conn, port: &g.port}
+	}
+	return err
 }
 
 func (g *Guard) drop() {
 	if g.session == nil {
 		return
 	}
-	_ = g.session.ask.conn.Close()
 	_ = g.session.conn.Close()
 	g.session = nil
-}
-
-// batchSize is what a table with thousands of ports takes as one batch, in
-// bytes; the kernel takes memory only for what is sent.
-const batchSize = 16 << 20
-
-func roomy(c *netlink.Conn) error {
-	return errors.Join(c.SetWriteBuffer(batchSize), c.SetReadBuffer(batchSize))
 }
 
 // stood returns the ports of these names as they stand.
@@ -102,7 +77,7 @@ func (s *session) stood(ports ...Port) ([]Port, error) {
 			continue
 		}
 		seen[p.Name] = true
-		notes, err := s.ask.notes(p.Name)
+		notes, err := s.notes(p.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -115,22 +90,17 @@ func (s *session) stood(ports ...Port) ([]Port, error) {
 }
 
 // batch sends what fill adds as one transaction.
-func (s *session) batch(fill func(*batch)) error {
-	var b batch
-	if fill(&b); b.err != nil || len(b.messages) == 0 {
-		return b.err
-	}
-	sent, err := s.conn.SendMessages(b.sealed())
-	if err != nil {
-		return err
-	}
-	s.sent(sent[0].Header.PID, len(sent))
-	return s.outcome(sent)
+func (s *session) batch(fill func(*nft.Batch)) error {
+	b := nft.NewBatch(table())
+	fill(b)
+	err := s.conn.Send(b)
+	s.port.Store(s.conn.Port())
+	return err
 }
 
 // reinstall puts this version's table with the ports that stood in another's.
 func (s *session) reinstall(without string, next Port) error {
-	stood, err := s.ask.standing()
+	stood, err := s.ports()
 	if err != nil {
 		return err
 	}
@@ -140,5 +110,5 @@ func (s *session) reinstall(without string, next Port) error {
 			ports = append(ports, p)
 		}
 	}
-	return s.batch(func(b *batch) { b.install(all(ports)) })
+	return s.batch(func(b *nft.Batch) { install(b, all(ports)) })
 }

@@ -1,80 +1,73 @@
 package guard
 
 import (
-	"slices"
-
 	"github.com/google/nftables"
-	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	"github.com/podlan/podlan/pkg/nft"
 )
 
-// tableName is that of the one table that Podlan has, of the family bridge.
-const tableName = "podlan"
+// table is the one that Podlan has of the family bridge.
+func table() nft.Table { return nft.Table{Family: unix.NFPROTO_BRIDGE, Name: "podlan"} }
 
-// chunk is how many elements go into one message, whose length is 16 bits.
-const chunk = 150
-
-// chain is a chain with its rules; hook is nil for one that others go to.
+// chain is a chain with its rules.
 type chain struct {
-	name     string
-	hook     *nftables.ChainHook
-	priority nftables.ChainPriority
-	rules    rules
+	nft.Chain
+
+	rules rules
 }
 
 // chains stand in an order in which each comes before those that go to it.
 func chains() []chain {
 	var chs []chain
+	add := func(name string, rules rules) { chs = append(chs, chain{nft.Chain{Name: name}, rules}) }
 	for i, kind := range counters() {
-		chs = append(chs, chain{name: chainDrop + kind, rules: dropped(i, kind)})
+		add(chainDrop+kind, dropped(i, kind))
 	}
+	add(chainForeignMAC, foreignMAC())
+	add(chainForeignIP4, foreignIP4())
+	add(chainForeignIP6, foreignIP6())
+	add(chainForeignDHCP, unlessFree(dropDHCP))
+	add(chainForeignND, unlessFree(dropControl))
+	add(chainARP, arp())
+	add(chainDHCP, dhcp())
+	add(chainIGMP, igmp())
+	add(chainMulticast4, localMulticast4())
+	add(chainPlainUDP4, plainUDP4())
+	add(chainUDP4, udp4())
+	add(chainOwnIP4, ownIP4())
+	add(chainSender4, sender4())
+	add(chainUDP6, udp6())
+	add(chainICMP6, icmp6())
+	add(chainIP4, ip4())
+	add(chainIP6, ip6())
+	add(chainTagged, tagged())
+	add(chainToPod, dhcpToPod())
 	return append(chs,
-		chain{name: chainForeignMAC, rules: foreignMAC()},
-		chain{name: chainForeignIP4, rules: foreignIP4()},
-		chain{name: chainForeignIP6, rules: foreignIP6()},
-		chain{name: chainForeignDHCP, rules: unlessFree(dropDHCP)},
-		chain{name: chainForeignND, rules: unlessFree(dropControl)},
-		chain{name: chainARP, rules: arp()},
-		chain{name: chainDHCP, rules: dhcp()},
-		chain{name: chainIGMP, rules: igmp()},
-		chain{name: chainMulticast4, rules: localMulticast4()},
-		chain{name: chainPlainUDP4, rules: plainUDP4()},
-		chain{name: chainUDP4, rules: udp4()},
-		chain{name: chainOwnIP4, rules: ownIP4()},
-		chain{name: chainSender4, rules: sender4()},
-		chain{name: chainUDP6, rules: udp6()},
-		chain{name: chainICMP6, rules: icmp6()},
-		chain{name: chainIP4, rules: ip4()},
-		chain{name: chainIP6, rules: ip6()},
-		chain{name: chainTagged, rules: tagged()},
-		chain{name: chainToPod, rules: dhcpToPod()},
 		// Before br_netfilter (0) and everything else that is usual (-300).
-		chain{name: chainFrom, hook: nftables.ChainHookPrerouting, priority: -450, rules: fromPod()},
+		hooked(chainFrom, nftables.ChainHookPrerouting, -450, fromPod()),
 		// Also before br_netfilter's (-1): it hands frames on to the chains behind 0
 		// alone (seen on Linux 6.1).
-		chain{name: chainForward, hook: nftables.ChainHookForward, priority: -200, rules: towardsPod()},
-		chain{name: chainOutput, hook: nftables.ChainHookOutput, priority: -200, rules: towardsPod()},
+		hooked(chainForward, nftables.ChainHookForward, -200, towardsPod()),
+		hooked(chainOutput, nftables.ChainHookOutput, -200, towardsPod()),
 	)
 }
 
-// set is a set whose keys are a port's name and values of these types.
-type set struct {
-	name   string
-	values []nftables.SetDatatype
-	// counts: each element has a counter.
-	counts bool
+func hooked(name string, hook *nftables.ChainHook, priority nftables.ChainPriority, rules rules) chain {
+	return chain{nft.Chain{Name: name, Type: nftables.ChainTypeFilter, Hook: hook, Priority: priority}, rules}
 }
 
-func sets() []set {
-	var all []set
+func sets() []nft.Set {
+	var all []nft.Set
 	for _, name := range []string{setDHCP, setLayerTwo, setServer, setRA, setVRRP, setRouting, setARPRate, setMulticastRate} {
-		all = append(all, set{name: name})
+		all = append(all, nft.Set{Name: name, Key: []nftables.SetDatatype{nftables.TypeIFName}, Order: nft.HostOrder})
 	}
-	with := func(name string, values ...nftables.SetDatatype) set {
-		return set{name: name, values: values}
+	// with is a set whose keys are a port's name and values of these types.
+	with := func(name string, values ...nftables.SetDatatype) nft.Set {
+		return nft.Set{Name: name, Key: append([]nftables.SetDatatype{nftables.TypeIFName}, values...)}
 	}
 	drops := with(setDrops, nftables.TypeMark)
-	drops.counts = true
+	drops.Counts = true
 	return append(all,
 		with(setPorts, nftables.TypeMark), drops, with(setMAC, nftables.TypeEtherAddr),
 		with(setSender4, nftables.TypeEtherAddr, nftables.TypeIPAddr), with(setAnySender4, nftables.TypeEtherAddr),
@@ -83,58 +76,42 @@ func sets() []set {
 	)
 }
 
-func (s set) key() nftables.SetDatatype {
-	if len(s.values) == 0 {
-		return nftables.TypeIFName
-	}
-	return nftables.MustConcatSetType(append([]nftables.SetDatatype{nftables.TypeIFName}, s.values...)...)
-}
-
 // install puts the whole table with these elements in the place of what stood,
 // within the batch: there is no moment between the two.
-func (b *batch) install(els []element) {
-	b.table(unix.NFT_MSG_NEWTABLE) // so that there is one to remove
-	b.table(unix.NFT_MSG_DELTABLE)
-	b.table(unix.NFT_MSG_NEWTABLE)
+func install(b *nft.Batch, els []element) {
+	b.DropTable()
+	b.AddTable()
 	for _, name := range counters() {
-		b.counter(name)
+		b.AddCounter(name)
 	}
 	for i, s := range sets() {
-		b.set(s, uint32(i+1))
+		b.AddSet(s, uint32(i+1))
 	}
 	for _, ch := range chains() {
-		b.chain(ch)
+		b.AddChain(ch.Chain)
 	}
-	for _, t := range placed() {
-		b.rule(t)
+	for _, r := range placed() {
+		b.AddRule(r)
 	}
-	b.put(els)
-}
-
-// placedRule is a rule with its place and the note by which it is known again.
-type placedRule struct {
-	chain, note string
-	exprs       []expr.Any
+	put(b, els)
 }
 
 // put adds the elements; those that stand are no error.
-func (b *batch) put(els []element) { b.eachSet(unix.NFT_MSG_NEWSETELEM, els) }
+func put(b *nft.Batch, els []element) { eachSet(els, b.Put) }
 
 // take removes the elements. Older kernels refuse to remove an element that is
 // not there, so it is added before, in the same batch.
-func (b *batch) take(els []element) {
-	b.eachSet(unix.NFT_MSG_NEWSETELEM, els)
-	b.eachSet(unix.NFT_MSG_DELSETELEM, els)
+func take(b *nft.Batch, els []element) {
+	eachSet(els, b.Put)
+	eachSet(els, b.Take)
 }
 
-func (b *batch) eachSet(message uint16, els []element) {
-	bySet := make(map[string][]element)
+func eachSet(els []element, do func(set string, els []nft.Element)) {
+	bySet := make(map[string][]nft.Element)
 	for _, e := range els {
-		bySet[e.set] = append(bySet[e.set], e)
+		bySet[e.set] = append(bySet[e.set], e.Element)
 	}
 	for _, s := range sets() {
-		for part := range slices.Chunk(bySet[s.name], chunk) {
-			b.elements(message, s.name, part)
-		}
+		do(s.Name, bySet[s.Name])
 	}
 }

@@ -38,7 +38,7 @@ func (p Port) VLANs() []string {
 func (p Port) trunkElements() []element {
 	var els []element
 	for _, vid := range p.vids() {
-		els = append(els, element{set: setTrunk, key: key(p.Name, binary.BigEndian.AppendUint16(nil, vid))})
+		els = append(els, elementOf(setTrunk, key(p.Name, binary.BigEndian.AppendUint16(nil, vid))))
 	}
 	return els
 }

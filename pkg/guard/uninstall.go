@@ -3,7 +3,7 @@ package guard
 import (
 	"context"
 
-	"golang.org/x/sys/unix"
+	"github.com/podlan/podlan/pkg/nft"
 )
 
 // Uninstall removes the table once no attachment is left that could want it.
@@ -15,9 +15,6 @@ func (g *Guard) Uninstall(ctx context.Context, unused func() (bool, error)) erro
 		if err != nil || !yes {
 			return err
 		}
-		return s.batch(func(b *batch) {
-			b.table(unix.NFT_MSG_NEWTABLE) // so that there is one to remove
-			b.table(unix.NFT_MSG_DELTABLE)
-		})
+		return s.batch((*nft.Batch).DropTable)
 	})
 }
