@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	nf "github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -40,7 +41,7 @@ func (t *table) join(l Leg) (done bool, err error) {
 	if err != nil || !stood.whole || stood.disputed(l) || !wanted.services.equal(stood.services) {
 		return false, err
 	}
-	return true, t.batch(func(b *batch) { b.update(stood, wanted) })
+	return true, t.batch(func(b *nf.Batch) { update(b, stood, wanted) })
 }
 
 func (r rules) remove(ctx context.Context, l Leg, others []Leg) error {
@@ -78,15 +79,15 @@ func (r rules) change(ctx context.Context, fn func(contents) contents) error {
 		case wanted.equal(stood) && (stood.whole || !stood.exists):
 			return nil
 		case wanted.empty():
-			return t.batch((*batch).drop)
+			return t.batch((*nf.Batch).DropTable)
 		case stood.whole && wanted.services.equal(stood.services):
-			return t.batch(func(b *batch) { b.update(stood, wanted) })
+			return t.batch(func(b *nf.Batch) { update(b, stood, wanted) })
 		}
-		return t.batch(func(b *batch) {
+		return t.batch(func(b *nf.Batch) {
 			if stood.exists { // to remove one costs a wait
-				b.drop()
+				b.DropTable()
 			}
-			b.install(wanted)
+			install(b, wanted)
 		})
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
+	nf "github.com/podlan/podlan/pkg/nft"
 )
 
 // explain turns a refusal of the kernel's into code 106 with what it takes.
@@ -21,18 +22,40 @@ func explain(err error) error {
 }
 
 func remedy(err error, errno unix.Errno) string {
-	r, inBatch := errors.AsType[refused](err)
 	switch errno {
 	case unix.EPERM, unix.EACCES:
 		return "it takes CAP_NET_ADMIN in this network namespace"
 	case unix.EPROTONOSUPPORT, unix.EINVAL: // the latter to a question: no nfnetlink, no nf_tables
-		if !inBatch {
+		if _, inBatch := errors.AsType[*nf.Refused](err); !inBatch {
 			return "the kernel lacks nf_tables (CONFIG_NF_TABLES)"
 		}
 	case unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.ENOENT:
-		if r.needs != "" {
-			return "the kernel lacks " + r.needs
+		if what := missing(err); what != "" {
+			return "the kernel lacks " + what
 		}
 	}
 	return "see the kernel's log"
+}
+
+// missing names the options without which the kernel refuses what it refused, ""
+// if nobody knows.
+func missing(err error) string {
+	r, ok := errors.AsType[*nf.Refused](err)
+	if !ok {
+		return ""
+	}
+	switch r.Message {
+	case unix.NFT_MSG_NEWTABLE, unix.NFT_MSG_DELTABLE:
+		return "nf_tables for IPv4 (CONFIG_NF_TABLES_IPV4)"
+	case unix.NFT_MSG_NEWSET, unix.NFT_MSG_NEWSETELEM, unix.NFT_MSG_DELSETELEM:
+		return "nf_tables' sets (before Linux 5.10: CONFIG_NF_TABLES_SET)"
+	case unix.NFT_MSG_NEWCHAIN:
+		return "NAT by nf_tables (CONFIG_NFT_NAT and CONFIG_NF_NAT, modules nft_chain_nat and nf_nat)"
+	}
+	for _, rule := range translations() {
+		if r.Message == unix.NFT_MSG_NEWRULE && r.Name == rule.note {
+			return rule.needs
+		}
+	}
+	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
+	nf "github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
@@ -20,9 +21,13 @@ func TestARefusalNamesWhatTheKernelLacks(t *testing.T) {
 	}{
 		"no nf_tables":   {fmt.Errorf("dial: %w", unix.EPROTONOSUPPORT), "CONFIG_NF_TABLES"},
 		"its first word": {fmt.Errorf("ask: %w", unix.EINVAL), "CONFIG_NF_TABLES"},
-		"no capability":  {refused{unix.EPERM, "sets"}, "CAP_NET_ADMIN"},
-		"no NAT":         {refused{unix.ENOENT, "NAT (CONFIG_NFT_NAT)"}, "the kernel lacks NAT (CONFIG_NFT_NAT)"},
-		"something else": {refused{unix.ENOMEM, "NAT"}, "the kernel's log"},
+		"no capability":  {&nf.Refused{Message: unix.NFT_MSG_NEWSET, Errno: unix.EPERM}, "CAP_NET_ADMIN"},
+		"no family":      {&nf.Refused{Message: unix.NFT_MSG_NEWTABLE, Errno: unix.EAFNOSUPPORT}, "CONFIG_NF_TABLES_IPV4"},
+		"no sets":        {&nf.Refused{Message: unix.NFT_MSG_NEWSETELEM, Errno: unix.EOPNOTSUPP}, "CONFIG_NF_TABLES_SET"},
+		"no NAT":         {&nf.Refused{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOENT}, "the kernel lacks NAT by nf_tables"},
+		"no conntrack":   {&nf.Refused{Message: unix.NFT_MSG_NEWRULE, Name: translations()[0].note, Errno: unix.ENOENT}, "CONFIG_NFT_CT"},
+		"something else": {&nf.Refused{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOMEM}, "the kernel's log"},
+		"none of it":     {&nf.Refused{Message: 255, Errno: unix.ENOENT}, "the kernel's log"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -41,18 +46,13 @@ func TestARefusalNamesWhatTheKernelLacks(t *testing.T) {
 func TestTheMessageThatIsRefusedIsKnown(t *testing.T) {
 	r := rules{rtnltest.New(t).Handle}
 	err := r.session(t.Context(), func(tab *table) error {
-		return tab.batch(func(b *batch) {
-			b.install(contents{})
-			b.add(unix.NFT_MSG_NEWSET, 0, "what nobody has", func(ae *encoder) {
-				ae.String(unix.NFTA_SET_TABLE, "none")
-				ae.String(unix.NFTA_SET_NAME, "none")
-				ae.Uint32(unix.NFTA_SET_ID, 9)
-				ae.Uint32(unix.NFTA_SET_KEY_LEN, 4)
-			})
-			b.update(contents{}, contents{}.with(legOf("vethpl1", "198.18.1.1")))
+		return tab.batch(func(b *nf.Batch) {
+			install(b, contents{})
+			b.AddRule(nf.Rule{Chain: "none", Note: translations()[0].note})
+			update(b, contents{}, contents{}.with(legOf("vethpl1", "198.18.1.1")))
 		})
 	})
-	if err == nil || !strings.Contains(err.Error(), "what nobody has") {
+	if cni, ok := errors.AsType[*types.Error](err); !ok || !strings.Contains(cni.Details, translations()[0].needs) {
 		t.Errorf("got %v", err)
 	}
 	if tables := nftTables(t, rtnltest.New(t)); len(tables) != 0 {

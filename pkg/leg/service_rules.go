@@ -5,9 +5,10 @@ import (
 	"slices"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
+
+	nf "github.com/podlan/podlan/pkg/nft"
 )
 
 // masqueradeMark is the bit by which kube-proxy, in every mode, tells its own
@@ -18,13 +19,13 @@ const masqueradeMark = 1 << 14
 // kernel must have for it.
 type translation struct {
 	note, needs string
-	exprs       []expr.Any
+	match       nf.Match
 }
 
 // The registers: the address that is looked at, and the node's.
 const (
-	seen = unix.NFT_REG_1
-	node = unix.NFT_REG_2
+	seen = nf.First
+	node = nf.Second
 )
 
 // translations are the table's rules.
@@ -34,12 +35,12 @@ func translations() []translation {
 			// As the Pod asked, before anybody translated: IPVS leaves no other trace.
 			note:  "1: a Pod asks a Service",
 			needs: "nf_tables' connection tracking (CONFIG_NFT_CT)",
-			exprs: slices.Concat(nodeOf(sourceAddr, setClients), askedFor(setServices), asNode()),
+			match: slices.Concat(nodeOf(sourceAddr, setClients), askedFor(setServices), asNode()),
 		},
 		{
 			note:  "1: kube-proxy masquerades towards a Pod",
 			needs: "nf_tables' NAT (CONFIG_NFT_NAT, CONFIG_NF_NAT)",
-			exprs: slices.Concat(marked(masqueradeMark), nodeOf(destinationAddr, setPods), asNode()),
+			match: slices.Concat(marked(masqueradeMark), nodeOf(destinationAddr, setPods), asNode()),
 		},
 	}
 }
@@ -51,40 +52,30 @@ const (
 )
 
 // nodeOf: the set has the packet's address, and the node's address to it.
-func nodeOf(offset uint32, set string) []expr.Any {
-	return []expr.Any{
-		&expr.Payload{DestRegister: seen, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4},
+func nodeOf(offset uint32, set string) nf.Match {
+	return nf.Match{
+		nf.Network(offset, 4).Into(seen),
 		&expr.Lookup{SourceRegister: seen, DestRegister: node, IsDestRegSet: true, SetName: set},
 	}
 }
 
 // askedFor: the set has the destination that the connection's first packet came
 // with.
-func askedFor(set string) []expr.Any {
+func askedFor(set string) nf.Match {
 	const original = 0 // IP_CT_DIR_ORIGINAL
-	return []expr.Any{
-		// At the older key, NFT_CT_DST, which says no family, nft crashes.
-		&expr.Ct{Register: seen, Key: unix.NFT_CT_DST_IP, Direction: original},
-		&expr.Lookup{SourceRegister: seen, SetName: set},
-	}
+	// At the older key, NFT_CT_DST, which says no family, nft crashes.
+	return nf.Match{&expr.Ct{Register: seen, Key: unix.NFT_CT_DST_IP, Direction: original}, nf.In(set)}
 }
 
-func marked(bit uint32) []expr.Any {
-	return []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyMARK, Register: seen},
-		&expr.Bitwise{
-			SourceRegister: seen, DestRegister: seen, Len: 4,
-			Mask: binary.NativeEndian.AppendUint32(nil, bit), Xor: make([]byte, 4),
-		},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: seen, Data: binaryutil.NativeEndian.PutUint32(0)},
-	}
+func marked(bit uint32) nf.Match {
+	return nf.Meta(expr.MetaKeyMARK).Masked(binary.NativeEndian.AppendUint32(nil, bit), expr.CmpOpNeq, make([]byte, 4))
 }
 
 // asNode gives the connection the node's address. The port is any, as
 // kube-proxy has it: two Pods that take the same one at the same moment would
 // lose a packet.
-func asNode() []expr.Any {
-	return []expr.Any{&expr.NAT{
+func asNode() nf.Match {
+	return nf.Match{&expr.NAT{
 		Type: expr.NATTypeSourceNAT, Family: uint32(nftables.TableFamilyIPv4),
 		RegAddrMin: node, FullyRandom: true,
 	}}

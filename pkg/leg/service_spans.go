@@ -36,14 +36,14 @@ func (s spans) with(nets ...netip.Prefix) spans {
 }
 
 // key is an address as a set has it.
-func key(n uint64) []byte { return binary.BigEndian.AppendUint32(nil, uint32(n)) }
+func key(n uint64) string { return string(binary.BigEndian.AppendUint32(nil, uint32(n))) }
 
 // number is key's way back; 0 of what is none.
-func number(key []byte) uint64 {
+func number(key string) uint64 {
 	if len(key) != 4 {
 		return 0
 	}
-	return uint64(binary.BigEndian.Uint32(key))
+	return uint64(binary.BigEndian.Uint32([]byte(key)))
 }
 
 // between makes spans of what a set holds, both in order.

@@ -1,15 +1,12 @@
 package leg
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 
-	"github.com/google/nftables"
-	"github.com/google/nftables/userdata"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	nf "github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -22,49 +19,35 @@ const (
 	setServices = "services"
 )
 
-// table is the table "ip podlan_service" of a namespace.
+// serviceTable is the table "ip podlan_service" of a namespace.
+func serviceTable() nf.Table { return nf.Table{Family: unix.NFPROTO_IPV4, Name: tableName} }
+
+// table is an open socket to it.
 type table struct {
-	lib  *nftables.Conn
-	conn *netlink.Conn
-	// heard counts the elements that were read, sent the messages of batches and
-	// the questions about single elements.
-	heard, sent int
+	conn *nf.Conn
+	// heard counts the elements that were read.
+	heard int
 }
+
+// batchSize is what a table with thousands of Pods takes as one batch, in bytes.
+const batchSize = 4 << 20
 
 func open(h *rtnl.Handle) (*table, error) {
 	t := &table{}
 	err := h.Do(func() (err error) {
-		if t.lib, err = nftables.New(nftables.AsLasting()); err != nil {
-			return err
-		}
-		t.conn, err = netlink.Dial(unix.NETLINK_NETFILTER, nil)
+		t.conn, err = nf.Dial(batchSize)
 		return err
 	})
-	if err == nil {
-		err = roomy(t.conn)
-	}
-	if err != nil {
-		t.close()
-		return nil, err
-	}
-	return t, nil
+	return t, err
 }
 
-func (t *table) close() {
-	if t.lib != nil {
-		_ = t.lib.CloseLasting()
-	}
-	if t.conn != nil {
-		_ = t.conn.Close()
-	}
-}
+func (t *table) close() { _ = t.conn.Close() }
 
 // batch sends what fill adds as one transaction.
-func (t *table) batch(fill func(*batch)) error {
-	var b batch
-	fill(&b)
-	t.sent += len(b.messages)
-	return b.send(t.conn)
+func (t *table) batch(fill func(*nf.Batch)) error {
+	b := nf.NewBatch(serviceTable())
+	fill(b)
+	return t.conn.Send(b)
 }
 
 // stands reads what the table holds.
@@ -73,20 +56,20 @@ func (t *table) stands() (contents, error) { return t.holding(t.elements) }
 // standsFor reads what the table holds, but of Pods only the leg's: the answer
 // does not grow with them.
 func (t *table) standsFor(l Leg) (contents, error) {
-	return t.holding(func(set string) ([]nftables.SetElement, error) { return t.those(set, l.addrs()) })
+	return t.holding(func(set string) ([]nf.Standing, error) { return t.those(set, l.addrs()) })
 }
 
 // holding reads what the table holds, with Pods as they are asked for in a set.
-func (t *table) holding(pods func(set string) ([]nftables.SetElement, error)) (contents, error) {
-	var c contents
-	found, err := t.lib.ListTableOfFamily(tableName, nftables.TableFamilyIPv4)
-	if err != nil {
-		return c, unlessMissing(err)
-	}
-	c.exists = true
-	if c.whole, err = t.whole(found); err != nil {
+func (t *table) holding(pods func(set string) ([]nf.Standing, error)) (c contents, err error) {
+	var awake bool
+	if c.exists, awake, err = t.conn.Table(serviceTable()); err != nil || !c.exists {
 		return c, err
 	}
+	whole, err := t.whole()
+	if err != nil {
+		return c, err
+	}
+	c.whole = awake && whole
 	for set, to := range map[string]*map[netip.Addr]shown{setClients: &c.clients, setPods: &c.pods} {
 		els, err := pods(set)
 		if err != nil {
@@ -98,31 +81,22 @@ func (t *table) holding(pods func(set string) ([]nftables.SetElement, error)) (c
 	return c, err
 }
 
-// whole tells whether the table is called and its rules are this version's.
-func (t *table) whole(found *nftables.Table) (bool, error) {
-	const dormant = 1 // NFT_TABLE_F_DORMANT
-	stand, err := listRules(t.conn, unix.NFPROTO_IPV4, tableName, chainName)
-	if err != nil || found.Flags&dormant != 0 {
-		return false, err
-	}
-	var notes, wanted []string
-	for _, r := range stand {
-		note, _ := userdata.GetString(r.userdata, userdata.TypeComment)
-		notes = append(notes, note)
-	}
-	for _, r := range translations() {
-		wanted = append(wanted, r.note)
-	}
-	return slices.Equal(notes, wanted), nil
+// whole tells whether the table's rules are this version's.
+func (t *table) whole() (bool, error) {
+	stand, err := t.conn.Rules(serviceTable(), chainName)
+	same := slices.EqualFunc(stand, translations(), func(has nf.StandingRule, want translation) bool {
+		return has.Note == want.note
+	})
+	return same, err
 }
 
-func byPod(els []nftables.SetElement) map[netip.Addr]shown {
+func byPod(els []nf.Standing) map[netip.Addr]shown {
 	found := make(map[netip.Addr]shown)
 	for _, e := range els {
-		pod, isPod := netip.AddrFromSlice(e.Key)
-		node, isNode := netip.AddrFromSlice(e.Val)
+		pod, isPod := netip.AddrFromSlice([]byte(e.Key))
+		node, isNode := netip.AddrFromSlice([]byte(e.Value))
 		if isPod && isNode {
-			found[pod] = shown{node, e.Comment}
+			found[pod] = shown{node, e.Note}
 		}
 	}
 	return found
@@ -136,7 +110,7 @@ func (t *table) readServices() (spans, error) {
 	var starts, ends []uint64
 	for _, e := range els {
 		n := number(e.Key)
-		if e.IntervalEnd {
+		if e.End {
 			ends = append(ends, n)
 		} else {
 			starts = append(starts, n)
@@ -148,21 +122,25 @@ func (t *table) readServices() (spans, error) {
 }
 
 // elements are those of a set, none of one that another version's table lacks.
-func (t *table) elements(name string) ([]nftables.SetElement, error) {
-	// The library's error about elements does not tell what the kernel said.
-	set, err := t.lib.GetSetByName(&nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv4}, name)
-	if err != nil {
-		return nil, unlessMissing(err)
-	}
-	els, err := t.lib.GetSetElements(set)
+func (t *table) elements(set string) ([]nf.Standing, error) {
+	els, err := t.conn.Elements(serviceTable(), set)
 	t.heard += len(els)
 	return els, err
 }
 
-// unlessMissing: what is not there holds nothing.
-func unlessMissing(err error) error {
-	if errors.Is(err, unix.ENOENT) {
-		return nil
+// those are the elements of these addresses alone, each asked for by itself. What
+// is not there is not returned.
+func (t *table) those(set string, addrs []netip.Addr) ([]nf.Standing, error) {
+	var els []nf.Standing
+	for _, a := range addrs {
+		one, ok, err := t.conn.Element(serviceTable(), set, string(a.AsSlice()))
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			els = append(els, one)
+			t.heard++
+		}
 	}
-	return err
+	return els, nil
 }
