@@ -82,18 +82,22 @@ func (e *Standing) decode(ad *Decoder) {
 	case unix.NFTA_SET_ELEM_FLAGS:
 		e.End = ad.Uint32()&unix.NFT_SET_ELEM_INTERVAL_END != 0
 	case unix.NFTA_SET_ELEM_USERDATA:
-		e.Note, _ = userdata.GetString(ad.Bytes(), userdata.NFTNL_UDATA_SET_ELEM_COMMENT)
+		e.Note = note(ad.Bytes(), userdata.NFTNL_UDATA_SET_ELEM_COMMENT)
 	case unix.NFTA_SET_ELEM_EXPR:
 		e.Stateful = true
+		name := ""
 		inside(ad, func(x *Decoder) {
-			if x.Type() == unix.NFTA_EXPR_DATA {
+			switch {
+			case x.Type() == unix.NFTA_EXPR_NAME:
+				name = x.String()
+			case x.Type() == unix.NFTA_EXPR_DATA && name == "counter":
 				e.Packets = packets(x)
 			}
 		})
 	}
 }
 
-// packets reads a counter; a limit has another attribute in that place.
+// packets reads a counter.
 func packets(ad *Decoder) (n uint64) {
 	inside(ad, func(c *Decoder) {
 		if c.Type() == unix.NFTA_COUNTER_PACKETS && len(c.Bytes()) == 8 {

@@ -55,17 +55,17 @@ func (v Value) Is(value ...byte) Match { return v.compare(expr.CmpOpEq, value) }
 func (v Value) IsNot(value ...byte) Match { return v.compare(expr.CmpOpNeq, value) }
 
 func (v Value) compare(op expr.CmpOp, value []byte) Match {
-	return Match{v.Into(First), cmp(op, value)}
+	return Match{v.Into(First), compared(op, value)}
 }
 
 // Within compares as bytes in network order.
 func (v Value) Within(from, to []byte) Match {
-	return Match{v.Into(First), cmp(expr.CmpOpGte, from), cmp(expr.CmpOpLte, to)}
+	return Match{v.Into(First), compared(expr.CmpOpGte, from), compared(expr.CmpOpLte, to)}
 }
 
 // Masked compares what the mask, which is as long as the value, leaves of it.
 func (v Value) Masked(mask []byte, op expr.CmpOp, value []byte) Match {
-	return Match{v.Into(First), Mask(First, mask), cmp(op, value)}
+	return Match{v.Into(First), Mask(First, mask), compared(op, value)}
 }
 
 // Mask leaves of what was loaded what the mask has.
@@ -73,7 +73,7 @@ func Mask(register uint32, mask []byte) expr.Any {
 	return &expr.Bitwise{SourceRegister: register, DestRegister: register, Len: uint32(len(mask)), Mask: mask, Xor: make([]byte, len(mask))}
 }
 
-func cmp(op expr.CmpOp, value []byte) expr.Any {
+func compared(op expr.CmpOp, value []byte) expr.Any {
 	return &expr.Cmp{Op: op, Register: First, Data: value}
 }
 
