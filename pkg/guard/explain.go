@@ -43,7 +43,7 @@ func remedy(err error, errno unix.Errno) string {
 // missing names the option without which the kernel refuses what it refused.
 // Kernels after Linux 5.17 have all but the first built in, or as a module.
 func missing(err error) string {
-	if r, ok := errors.AsType[*nft.Refused](err); ok {
+	if r, ok := errors.AsType[*nft.RefusedError](err); ok {
 		switch r.Message {
 		case unix.NFT_MSG_NEWOBJ:
 			return "named counters (CONFIG_NFT_COUNTER)"

@@ -18,13 +18,13 @@ func TestARefusalNamesWhatTheKernelLacks(t *testing.T) {
 		err  error
 		says string
 	}{
-		"the right":      {&nft.Refused{Message: unix.NFT_MSG_NEWTABLE, Errno: unix.EPERM}, "CAP_NET_ADMIN"},
+		"the right":      {&nft.RefusedError{Message: unix.NFT_MSG_NEWTABLE, Errno: unix.EPERM}, "CAP_NET_ADMIN"},
 		"nf_tables":      {unix.EPROTONOSUPPORT, "CONFIG_NF_TABLES)"},
-		"the family":     {&nft.Refused{Message: unix.NFT_MSG_NEWTABLE, Errno: unix.EAFNOSUPPORT}, "CONFIG_NF_TABLES_BRIDGE"},
-		"its chains":     {&nft.Refused{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOENT}, "CONFIG_NF_TABLES_BRIDGE"},
-		"counters":       {&nft.Refused{Message: unix.NFT_MSG_NEWOBJ, Errno: unix.ENOENT}, "CONFIG_NFT_COUNTER"},
-		"references":     {&nft.Refused{Message: unix.NFT_MSG_NEWRULE, Errno: unix.ENOENT}, "CONFIG_NFT_OBJREF"},
-		"limits":         {&nft.Refused{Message: unix.NFT_MSG_NEWSETELEM, Errno: unix.ENOENT}, "CONFIG_NFT_LIMIT"},
+		"the family":     {&nft.RefusedError{Message: unix.NFT_MSG_NEWTABLE, Errno: unix.EAFNOSUPPORT}, "CONFIG_NF_TABLES_BRIDGE"},
+		"its chains":     {&nft.RefusedError{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOENT}, "CONFIG_NF_TABLES_BRIDGE"},
+		"counters":       {&nft.RefusedError{Message: unix.NFT_MSG_NEWOBJ, Errno: unix.ENOENT}, "CONFIG_NFT_COUNTER"},
+		"references":     {&nft.RefusedError{Message: unix.NFT_MSG_NEWRULE, Errno: unix.ENOENT}, "CONFIG_NFT_OBJREF"},
+		"limits":         {&nft.RefusedError{Message: unix.NFT_MSG_NEWSETELEM, Errno: unix.ENOENT}, "CONFIG_NFT_LIMIT"},
 		"limits in sets": {errNoLimits, "Linux 5.7"},
 	}
 	for name, test := range tests {

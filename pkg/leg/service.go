@@ -45,22 +45,68 @@ func (t *table) join(l Leg) (done bool, err error) {
 }
 
 func (r rules) remove(ctx context.Context, l Leg, others []Leg) error {
-	return r.change(ctx, func(stood contents) contents {
-		if len(others) == 0 {
-			return contents{}
-		}
-		return stood.without(l).serving(others)
+	done := false
+	err := r.session(ctx, func(t *table) (err error) {
+		done, err = t.leave(l, others)
+		return err
 	})
+	if done || err != nil {
+		return err
+	}
+	return r.change(ctx, func(stood contents) contents { return stood.without(l).serving(others) })
 }
 
-func (r rules) intact(ctx context.Context, legs []Leg) (bool, error) {
-	intact := false
-	err := r.session(ctx, func(t *table) error {
-		stood, err := t.stands()
-		intact = stood.whole == stood.exists && stood.serving(legs).equal(stood)
+// leave takes the leg's elements, or gives them to who has its address by now, if
+// that is all that changes with it; the table goes with the last leg. It costs the
+// kernel the same however many Pods there are.
+func (t *table) leave(l Leg, others []Leg) (done bool, err error) {
+	stood, err := t.standsFor(l)
+	if err != nil {
+		return false, err
+	}
+	if len(others) == 0 {
+		if stood.exists { // to remove one costs a wait
+			err = t.batch((*nf.Batch).DropTable)
+		}
+		return true, err
+	}
+	if !stood.whole || !(contents{}).with(others...).services.equal(stood.services) {
+		return false, nil
+	}
+	wanted := stood.without(l).with(heirs(l, others)...)
+	return true, t.batch(func(b *nf.Batch) { update(b, stood, wanted) })
+}
+
+// heirs are the others with those of the leg's addresses that they have too.
+func heirs(l Leg, others []Leg) []Leg {
+	var found []Leg
+	addrs := l.addrs()
+	for _, o := range others {
+		o.Addrs = slices.DeleteFunc(slices.Clone(o.Addrs), func(p netip.Prefix) bool { return !slices.Contains(addrs, p.Addr()) })
+		if len(o.Addrs) > 0 {
+			found = append(found, o)
+		}
+	}
+	return found
+}
+
+func (r rules) intact(ctx context.Context, legs []Leg) (intact bool, err error) {
+	err = r.session(ctx, func(t *table) error {
+		intact, err = t.intact(legs)
 		return err
 	})
 	return intact, err
+}
+
+func (t *table) intact(legs []Leg) (bool, error) {
+	if len(legs) == 1 { // CHECK's, which is not to cost more with every Pod
+		stood, err := t.standsFor(legs[0])
+		if err != nil || stood.whole && (contents{}).with(legs...).equal(stood) {
+			return err == nil, err
+		}
+	}
+	stood, err := t.stands()
+	return stood.whole == stood.exists && stood.serving(legs).equal(stood), err
 }
 
 func (r rules) restore(ctx context.Context, legs []Leg) error {

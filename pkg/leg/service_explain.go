@@ -26,7 +26,7 @@ func remedy(err error, errno unix.Errno) string {
 	case unix.EPERM, unix.EACCES:
 		return "it takes CAP_NET_ADMIN in this network namespace"
 	case unix.EPROTONOSUPPORT, unix.EINVAL: // the latter to a question: no nfnetlink, no nf_tables
-		if _, inBatch := errors.AsType[*nf.Refused](err); !inBatch {
+		if _, inBatch := errors.AsType[*nf.RefusedError](err); !inBatch {
 			return "the kernel lacks nf_tables (CONFIG_NF_TABLES)"
 		}
 	case unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.ENOENT:
@@ -40,7 +40,7 @@ func remedy(err error, errno unix.Errno) string {
 // missing names the options without which the kernel refuses what it refused, ""
 // if nobody knows.
 func missing(err error) string {
-	r, ok := errors.AsType[*nf.Refused](err)
+	r, ok := errors.AsType[*nf.RefusedError](err)
 	if !ok {
 		return ""
 	}

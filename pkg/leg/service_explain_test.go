@@ -21,13 +21,13 @@ func TestARefusalNamesWhatTheKernelLacks(t *testing.T) {
 	}{
 		"no nf_tables":   {fmt.Errorf("dial: %w", unix.EPROTONOSUPPORT), "CONFIG_NF_TABLES"},
 		"its first word": {fmt.Errorf("ask: %w", unix.EINVAL), "CONFIG_NF_TABLES"},
-		"no capability":  {&nf.Refused{Message: unix.NFT_MSG_NEWSET, Errno: unix.EPERM}, "CAP_NET_ADMIN"},
-		"no family":      {&nf.Refused{Message: unix.NFT_MSG_NEWTABLE, Errno: unix.EAFNOSUPPORT}, "CONFIG_NF_TABLES_IPV4"},
-		"no sets":        {&nf.Refused{Message: unix.NFT_MSG_NEWSETELEM, Errno: unix.EOPNOTSUPP}, "CONFIG_NF_TABLES_SET"},
-		"no NAT":         {&nf.Refused{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOENT}, "the kernel lacks NAT by nf_tables"},
-		"no conntrack":   {&nf.Refused{Message: unix.NFT_MSG_NEWRULE, Name: translations()[0].note, Errno: unix.ENOENT}, "CONFIG_NFT_CT"},
-		"something else": {&nf.Refused{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOMEM}, "the kernel's log"},
-		"none of it":     {&nf.Refused{Message: 255, Errno: unix.ENOENT}, "the kernel's log"},
+		"no capability":  {&nf.RefusedError{Message: unix.NFT_MSG_NEWSET, Errno: unix.EPERM}, "CAP_NET_ADMIN"},
+		"no family":      {&nf.RefusedError{Message: unix.NFT_MSG_NEWTABLE, Errno: unix.EAFNOSUPPORT}, "CONFIG_NF_TABLES_IPV4"},
+		"no sets":        {&nf.RefusedError{Message: unix.NFT_MSG_NEWSETELEM, Errno: unix.EOPNOTSUPP}, "CONFIG_NF_TABLES_SET"},
+		"no NAT":         {&nf.RefusedError{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOENT}, "the kernel lacks NAT by nf_tables"},
+		"no conntrack":   {&nf.RefusedError{Message: unix.NFT_MSG_NEWRULE, Name: translations()[0].note, Errno: unix.ENOENT}, "CONFIG_NFT_CT"},
+		"something else": {&nf.RefusedError{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOMEM}, "the kernel's log"},
+		"none of it":     {&nf.RefusedError{Message: 255, Errno: unix.ENOENT}, "the kernel's log"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

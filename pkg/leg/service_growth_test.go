@@ -22,36 +22,85 @@ func numbered(i int) Leg {
 }
 
 // joined adds a leg and returns how many elements were read and messages sent.
-func (r rules) joined(t *testing.T, l Leg) (read int, sent uint64) {
+func (r rules) joined(t *testing.T, l Leg) cost {
+	t.Helper()
+	return r.costs(t, func(tab *table) (bool, error) { return tab.join(l) })
+}
+
+// cost is how many elements were read and messages sent.
+type cost struct {
+	read int
+	sent uint64
+}
+
+// costs returns what it costs to do what takes the elements of one leg only.
+func (r rules) costs(t *testing.T, do func(*table) (done bool, err error)) (c cost) {
 	t.Helper()
 	must(t, r.session(t.Context(), func(tab *table) error {
-		done, err := tab.join(l)
+		done, err := do(tab)
 		if !done {
-			t.Errorf("the leg of %s takes more than its elements", l.Port)
+			t.Error("it takes more than the elements of one leg")
 		}
-		read, sent = tab.heard, tab.conn.Messages()
+		c = cost{tab.heard, tab.conn.Messages()}
 		return err
 	}))
-	return read, sent
+	return c
 }
 
 func TestPod300ReadsAndSendsAsMuchAsPod2(t *testing.T) {
 	r := rules{rtnltest.New(t).Handle}
 	must(t, r.add(t.Context(), numbered(1), legs())) // with it comes the table
-	read, sent := r.joined(t, numbered(2))
+	second := r.joined(t, numbered(2))
 	all := []Leg{numbered(1), numbered(2)}
 	for i := 3; i < 300; i++ {
 		all = append(all, numbered(i))
 	}
 	must(t, r.restore(t.Context(), all))
-	if r2, s2 := r.joined(t, numbered(300)); r2 != read || s2 != sent || read == 0 || sent == 0 {
-		t.Errorf("Pod 2 reads %d elements and sends %d messages, Pod 300 %d and %d", read, sent, r2, s2)
+	if last := r.joined(t, numbered(300)); last != second || last.read == 0 || last.sent == 0 {
+		t.Errorf("Pod 2 %+v, Pod 300 %+v", second, last)
 	}
 	r.intactly(t, true, append(all, numbered(300))...)
 	// The table, its rules, the address in two sets, and the networks.
-	if _, again := r.joined(t, numbered(300)); again != 5 {
-		t.Errorf("a leg that stands: %d messages, want five questions", again)
+	if again := r.joined(t, numbered(300)); again.sent != 5 {
+		t.Errorf("a leg that stands: %d messages, want five questions", again.sent)
 	}
+}
+
+func TestToCheckAndToRemovePod300CostsAsMuchAsPod2(t *testing.T) {
+	r := rules{rtnltest.New(t).Handle}
+	check := func(l Leg) cost {
+		return r.costs(t, func(tab *table) (bool, error) { return tab.intact([]Leg{l}) })
+	}
+	leave := func(l Leg, others []Leg) cost {
+		return r.costs(t, func(tab *table) (bool, error) { return tab.leave(l, others) })
+	}
+	all := []Leg{numbered(1), numbered(2)}
+	must(t, r.restore(t.Context(), all))
+	checked, left := check(all[1]), leave(all[1], all[:1])
+	r.intactly(t, true, all[0])
+	for i := 3; i <= 300; i++ {
+		all = append(all, numbered(i))
+	}
+	must(t, r.restore(t.Context(), all))
+	if c := check(all[299]); c != checked || c.read == 0 {
+		t.Errorf("to check Pod 2 %+v, Pod 300 %+v", checked, c)
+	}
+	if c := leave(all[299], all[:299]); c != left || c.read == 0 {
+		t.Errorf("to remove Pod 2 %+v, Pod 300 %+v", left, c)
+	}
+	r.intactly(t, true, all[:299]...)
+	r.intactly(t, false, all[299])
+}
+
+// Its networks are nobody's any more, and need another table.
+func TestALegThatLeavesTakesItsOwnNetworksAlong(t *testing.T) {
+	r := rules{rtnltest.New(t).Handle}
+	a, b := numbered(1), numbered(2)
+	b.Service.CIDRs = []netip.Prefix{netip.MustParsePrefix("10.43.0.0/16")}
+	must(t, r.restore(t.Context(), []Leg{a, b}))
+	must(t, r.remove(t.Context(), b, []Leg{a}))
+	one := set{"198.18.2.2": a.Port + " " + nodeIP}
+	r.holds(t, one, one, "10.96.0.0/12", nodeIP+"/32")
 }
 
 func TestOthersAreAskedForOnlyWhereOneMatters(t *testing.T) {

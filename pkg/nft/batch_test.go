@@ -33,8 +33,6 @@ func nest(kind uint16, values ...string) string { return attr(unix.NLA_F_NESTED|
 
 func u32(n uint32) string { return string(binary.BigEndian.AppendUint32(nil, n)) }
 
-func hook(h nftables.ChainHook) *nftables.ChainHook { return &h }
-
 func TestAMessageIsBuiltByteForByte(t *testing.T) {
 	table := Table{unix.NFPROTO_BRIDGE, "t"}
 	name := attr(1, "t\x00")
@@ -80,7 +78,7 @@ func TestAMessageIsBuiltByteForByte(t *testing.T) {
 		"a chain": {func(b *Batch) { b.AddChain(Chain{Name: "c"}) }, unix.NFT_MSG_NEWCHAIN, 0, name + attr(3, "c\x00")},
 		"a chain with a hook": {
 			func(b *Batch) {
-				b.AddChain(Chain{Name: "c", Type: nftables.ChainTypeNAT, Hook: hook(4), Priority: -5})
+				b.AddChain(Chain{Name: "c", Type: nftables.ChainTypeNAT, Hook: new(nftables.ChainHook(4)), Priority: -5})
 			}, unix.NFT_MSG_NEWCHAIN, 0,
 			name + attr(3, "c\x00") + nest(4, attr(1, u32(4)), attr(2, "\xff\xff\xff\xfb")) + attr(5, u32(1)) + attr(7, "nat\x00"),
 		},

@@ -11,7 +11,7 @@ import (
 )
 
 // Conn is a socket to the nftables of a network namespace, for one goroutine at a
-// time. After an error that is no *Refused it is not used again: an answer may be
+// time. After an error that is no *RefusedError it is not used again: an answer may be
 // left in it.
 type Conn struct {
 	nl       *netlink.Conn
@@ -46,7 +46,7 @@ func (c *Conn) Port() uint32 { return c.port }
 // end them, and questions.
 func (c *Conn) Messages() uint64 { return c.messages }
 
-// Send sends the batch, unless it is empty. A *Refused is the kernel's; nothing of
+// Send sends the batch, unless it is empty. A *RefusedError is the kernel's; nothing of
 // the batch holds then.
 func (c *Conn) Send(b *Batch) error {
 	if b.err != nil || len(b.messages) == 0 {
@@ -91,16 +91,16 @@ func drain(fd int, fn func([]byte) error) error {
 
 // outcome is what became of a batch.
 type outcome struct {
-	about    map[uint32]Refused // by sequence number, without Errno
+	about    map[uint32]RefusedError // by sequence number, without Errno
 	answered bool
 	failed   error
 }
 
 func (b *Batch) outcome(sent []netlink.Message) *outcome {
-	o := &outcome{about: make(map[uint32]Refused)}
+	o := &outcome{about: make(map[uint32]RefusedError)}
 	for i, m := range b.messages {
 		// Before them is the one that begins the batch.
-		o.about[sent[i+1].Header.Sequence] = Refused{Message: uint16(m.Header.Type) & 0xff, Name: m.name}
+		o.about[sent[i+1].Header.Sequence] = RefusedError{Message: uint16(m.Header.Type) & 0xff, Name: m.name}
 	}
 	return o
 }

@@ -77,7 +77,7 @@ func compared(op expr.CmpOp, value []byte) expr.Any {
 	return &expr.Cmp{Op: op, Register: First, Data: value}
 }
 
-// In: the set has what was loaded into First and behind it.
+// In looks whether the set has what was loaded into First and behind it.
 func In(set string) expr.Any { return &expr.Lookup{SourceRegister: First, SetName: set} }
 
 // expression puts name and data of e. All but a connection's, the library encodes.
@@ -106,8 +106,9 @@ func isDirected(key expr.CtKey) bool {
 	case expr.CtKeySRC, expr.CtKeyDST, expr.CtKeyPROTOCOL, expr.CtKeyPROTOSRC, expr.CtKeyPROTODST,
 		unix.NFT_CT_SRC_IP, unix.NFT_CT_DST_IP, unix.NFT_CT_SRC_IP6, unix.NFT_CT_DST_IP6:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func directed(ae *Encoder, ct *expr.Ct) {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Refused is the kernel's refusal of a batch, with the message that it refused.
-type Refused struct {
+// RefusedError is the kernel's refusal of a batch, with the message that it refused.
+type RefusedError struct {
 	// Message is NFT_MSG_*, or another number where it is the batch as a whole.
 	Message uint16
 	// Name is that of the table, counter, set or chain, or the rule's note.
@@ -18,9 +18,11 @@ type Refused struct {
 // ofNone is the message of a refusal of none in particular.
 const ofNone = ^uint16(0)
 
-func (r *Refused) Error() string { return fmt.Sprintf("nftables, %s: %s", what(r.Message), r.Errno) }
+func (r *RefusedError) Error() string {
+	return fmt.Sprintf("nftables, %s: %s", what(r.Message), r.Errno)
+}
 
-func (r *Refused) Unwrap() error { return r.Errno }
+func (r *RefusedError) Unwrap() error { return r.Errno }
 
 func what(message uint16) string {
 	switch message {

@@ -31,8 +31,8 @@ type Events struct {
 	buf  []byte
 }
 
-// ErrLost: too much came at once, or what nobody can read. Anything may have
-// changed.
+// ErrLost is of events that came too many at once, or that nobody can read:
+// anything may have changed.
 var ErrLost = errors.New("events of nftables are lost")
 
 // eventRoom is what the kernel keeps for who is slow to read, in bytes: others,
