@@ -30,8 +30,8 @@ func (s *session) notes(name string) ([]string, error) {
 	return notes, nil
 }
 
-// ports lists the ports of the table that stands, of whatever version; none
-// if there is no table. It dumps a set: not for hot paths.
+// ports lists the ports of the table that stands, of whatever version; none if
+// there is no table. It dumps a set: not for hot paths.
 func (s *session) ports() ([]Port, error) {
 	names, err := s.conn.Sets(table())
 	if err != nil {

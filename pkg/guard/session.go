@@ -12,7 +12,7 @@ import (
 // session is a socket to the kernel's nftables.
 type session struct {
 	conn *nft.Conn
-	port *atomic.Uint32 // the guard's, of every batch
+	port *atomic.Uint32 // the guard's: where the last batch came from
 }
 
 // locked calls fn with the session under the lock.
@@ -94,7 +94,9 @@ func (s *session) batch(fill func(*nft.Batch)) error {
 	b := nft.NewBatch(table())
 	fill(b)
 	err := s.conn.Send(b)
-	s.port.Store(s.conn.Port())
+	if port := s.conn.Port(); port != 0 { // something was sent
+		s.port.Store(port)
+	}
 	return err
 }
 

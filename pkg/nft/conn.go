@@ -11,8 +11,8 @@ import (
 )
 
 // Conn is a socket to the nftables of a network namespace, for one goroutine at a
-// time. After an error that is no *RefusedError it is not used again: an answer may be
-// left in it.
+// time. After an error that is no *RefusedError it is not used again: an answer may
+// be left in it.
 type Conn struct {
 	nl       *netlink.Conn
 	port     uint32
@@ -39,15 +39,15 @@ func NewConn(nl *netlink.Conn) *Conn { return &Conn{nl: nl} }
 func (c *Conn) Close() error { return c.nl.Close() }
 
 // Port is the netlink port that the last batch came from, by which Events tell who
-// changed something.
+// changed something; 0 before the first.
 func (c *Conn) Port() uint32 { return c.port }
 
 // Messages is how many messages were sent: of batches, with those that begin and
 // end them, and questions.
 func (c *Conn) Messages() uint64 { return c.messages }
 
-// Send sends the batch, unless it is empty. A *RefusedError is the kernel's; nothing of
-// the batch holds then.
+// Send sends the batch, unless it is empty. A *RefusedError is the kernel's; nothing
+// of the batch holds then.
 func (c *Conn) Send(b *Batch) error {
 	if b.err != nil || len(b.messages) == 0 {
 		return b.err
