@@ -166,15 +166,26 @@ func TestARefusalNamesItsMessage(t *testing.T) {
 		fill func(*nft.Batch)
 		want nft.RefusedError
 	}{
-		"a set": {func(b *nft.Batch) {
-			b.AddSet(shown(), 9)
-			b.AddSet(nets(), 9)
-			b.AddSet(nft.Set{Name: "shown", Key: rates().Key}, 9)
-		}, nft.RefusedError{Message: unix.NFT_MSG_NEWSET, Name: "shown", Errno: unix.EEXIST}},
-		"a chain":       {func(b *nft.Batch) { b.AddChain(nft.Chain{Name: "c", Type: "none", Hook: nftables.ChainHookForward}) }, nft.RefusedError{Message: unix.NFT_MSG_NEWCHAIN, Name: "c", Errno: unix.ENOENT}},
-		"a rule":        {func(b *nft.Batch) { b.AddRule(nft.Rule{Chain: "none", Note: "n"}) }, nft.RefusedError{Message: unix.NFT_MSG_NEWRULE, Name: "n", Errno: unix.ENOENT}},
-		"an element":    {func(b *nft.Batch) { b.Put("none", []nft.Element{{Key: "k"}}) }, nft.RefusedError{Message: unix.NFT_MSG_NEWSETELEM, Name: "none", Errno: unix.ENOENT}},
-		"one that goes": {func(b *nft.Batch) { b.Take("ports", []nft.Element{{Key: key(2)}}) }, nft.RefusedError{Message: unix.NFT_MSG_DELSETELEM, Name: "ports", Errno: unix.ENOENT}},
+		"a set": {
+			func(b *nft.Batch) { b.AddSet(nft.Set{Name: "shown", Key: rates().Key}, 9) },
+			nft.RefusedError{Message: unix.NFT_MSG_NEWSET, Name: "shown", Errno: unix.EEXIST},
+		},
+		"a chain": {
+			func(b *nft.Batch) { b.AddChain(nft.Chain{Name: "c", Type: "none", Hook: nftables.ChainHookForward}) },
+			nft.RefusedError{Message: unix.NFT_MSG_NEWCHAIN, Name: "c", Errno: unix.ENOENT},
+		},
+		"a rule": {
+			func(b *nft.Batch) { b.AddRule(nft.Rule{Chain: "none", Note: "n"}) },
+			nft.RefusedError{Message: unix.NFT_MSG_NEWRULE, Name: "n", Errno: unix.ENOENT},
+		},
+		"an element": {
+			func(b *nft.Batch) { b.Put("none", []nft.Element{{Key: "k"}}) },
+			nft.RefusedError{Message: unix.NFT_MSG_NEWSETELEM, Name: "none", Errno: unix.ENOENT},
+		},
+		"one that goes": {
+			func(b *nft.Batch) { b.Take("ports", []nft.Element{{Key: key(2)}}) },
+			nft.RefusedError{Message: unix.NFT_MSG_DELSETELEM, Name: "ports", Errno: unix.ENOENT},
+		},
 		"the first of them": {func(b *nft.Batch) {
 			b.AddRule(nft.Rule{Chain: "none", Note: "n"})
 			for range 2000 {
