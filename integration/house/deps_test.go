@@ -23,6 +23,7 @@ var levels = map[string]int{
 	"pkg/tombstone":       2,
 	"pkg/identity":        1, // netconf makes a lease's request of conf and identity
 	"pkg/rtnl":            2,
+	"pkg/nft":             2,
 	"pkg/leaseapi/client": 2,
 
 	"pkg/segment": 3,
