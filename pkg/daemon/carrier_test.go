@@ -50,7 +50,8 @@ func TestWhenAnUplinksCarrierReturnsLeasesAreVerifiedAndOtherAddressesAnnounced(
 		return slices.Contains(r.verifiedUplinks(), "eth1") && slices.Contains(r.verifiedUplinks(), "lan0")
 	})
 	frame := make([]byte, 128)
-	must(t, unix.SetsockoptTimeval(heard, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 30}))
+	patience := unix.NsecToTimeval(rtnltest.Stretch(time.Minute).Nanoseconds())
+	must(t, unix.SetsockoptTimeval(heard, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &patience))
 	for {
 		n, err := unix.Read(heard, frame)
 		if errors.Is(err, unix.ENETDOWN) {
@@ -100,7 +101,7 @@ func await(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(time.Minute); !done(); {
+	for deadline := time.After(rtnltest.Stretch(time.Minute)); !done(); {
 		select {
 		case <-tick.C:
 		case <-deadline:

@@ -45,12 +45,12 @@ func (n *Netns) Up(tb testing.TB, name string) int {
 	return link.Attrs().Index
 }
 
-// AwaitCarrier waits, for a minute at most, until a link that has to be there
+// AwaitCarrier waits, for a minute at most (Stretch), until a link that has to be there
 // has carrier. A bridge has it from its ports, of which the kernel tells up to a
 // second late (net/core/link_watch.c).
 func (n *Netns) AwaitCarrier(tb testing.TB, name string) {
 	tb.Helper()
-	deadline := time.After(time.Minute)
+	deadline := time.After(Stretch(time.Minute))
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for !rtnl.HasCarrier(n.Must(tb, name)) {
