@@ -14,7 +14,7 @@ import (
 
 // linkUp sets a link of the namespace up.
 func (n *Netns) linkUp(name string) error {
-	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetUp(link) })
+	return n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetUp(link) })
 }
 
 // SetLink sets a link up or down, as a person would pull a cable.
@@ -22,25 +22,25 @@ func (n *Netns) SetLink(name string, up bool) error {
 	if up {
 		return n.linkUp(name)
 	}
-	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetDown(link) })
+	return n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetDown(link) })
 }
 
 // AddAddress gives a link of the namespace an address.
 func (n *Netns) AddAddress(name string, a netip.Prefix) error {
-	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error {
 		return h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(a)})
 	})
 }
 
 // DelAddress takes an address from a link of the namespace.
 func (n *Netns) DelAddress(name string, a netip.Prefix) error {
-	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error {
 		return h.AddrDel(link, &netlink.Addr{IPNet: ipNet(a)})
 	})
 }
 
-// withLink runs f with a link of the namespace; errors name both.
-func (n *Netns) withLink(name string, f func(*netlink.Handle, netlink.Link) error) error {
+// WithLink runs f with a link of the namespace; errors name both.
+func (n *Netns) WithLink(name string, f func(*netlink.Handle, netlink.Link) error) error {
 	h, err := n.Netlink()
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (n *Netns) setSTP(bridge string, forwardDelay time.Duration) error {
 // setBridge changes attributes that netlink.Bridge lacks. Not by sysfs, which
 // shows the namespace that mounted it and not this one.
 func (n *Netns) setBridge(bridge string, change func(data *nl.RtAttr)) error {
-	return n.withLink(bridge, func(_ *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(bridge, func(_ *netlink.Handle, link netlink.Link) error {
 		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
 		msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 		msg.Index = int32(link.Attrs().Index)
@@ -163,7 +163,7 @@ func (n *Netns) setBridge(bridge string, change func(data *nl.RtAttr)) error {
 
 // enslave makes a link a port of a bridge.
 func (n *Netns) enslave(port, bridge string) error {
-	return n.withLink(port, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(port, func(h *netlink.Handle, link netlink.Link) error {
 		master, err := h.LinkByName(bridge)
 		if err != nil {
 			return fmt.Errorf("bridge %s: %w", bridge, err)
@@ -174,7 +174,7 @@ func (n *Netns) enslave(port, bridge string) error {
 
 // addDefaultRoute adds a default route by a gateway.
 func (n *Netns) addDefaultRoute(dev string, gw netip.Addr) error {
-	return n.withLink(dev, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(dev, func(h *netlink.Handle, link netlink.Link) error {
 		return h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gw.AsSlice()})
 	})
 }
