@@ -2,6 +2,7 @@ package lab
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -65,7 +66,7 @@ type vethSpec struct {
 	peerDown bool
 }
 
-// addVeth makes a veth with its near end in n; both ends are set up.
+// addVeth makes a veth with its near end in n; both ends are up.
 func (n *Netns) addVeth(s vethSpec) error {
 	h, err := n.Netlink()
 	if err != nil {
@@ -86,7 +87,24 @@ func (n *Netns) addVeth(s vethSpec) error {
 	if s.peerDown {
 		return nil
 	}
-	return s.peerNS.linkUp(s.peer)
+	if err := s.peerNS.linkUp(s.peer); err != nil {
+		return err
+	}
+	return errors.Join(n.awaitUp(s.name), s.peerNS.awaitUp(s.peer))
+}
+
+// awaitUp waits until the kernel has made the link operational, which may be a
+// second after its cable was plugged in at both ends (net/core/link_watch.c): until
+// then bridges drop what is to leave by it.
+func (n *Netns) awaitUp(name string) error {
+	return Until(n.lab.tb.Context(), func() error {
+		return n.WithLink(name, func(_ *netlink.Handle, link netlink.Link) error {
+			if state := link.Attrs().OperState; state != netlink.OperUp {
+				return fmt.Errorf("it is %s", state)
+			}
+			return nil
+		})
+	})
 }
 
 // bridgeSpec describes a bridge as an administrator makes one.
