@@ -176,7 +176,7 @@ func (c *carriers) forwarding(ctx context.Context, uplink string) {
 	ctx, cancel := context.WithTimeout(ctx, forwardingTakes)
 	defer cancel()
 	if err := pod.WaitForwarding(ctx, c.links, uplink); err != nil {
-		c.log.Warn("Pods are announced by an uplink that does not forward", "uplink", uplink, "error", err)
+		c.log.Warn("addresses are announced by an uplink that does not forward", "uplink", uplink, "error", err)
 	}
 }
 
