@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strconv"
 	"time"
+
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // patience is how long awaited conditions have: far more than they need on a
@@ -17,18 +17,8 @@ const patience = 60 * time.Second
 // itself.
 const pollInterval = 10 * time.Millisecond
 
-// SlowEnv names a variable: how many times slower than others this machine is.
-// An emulated one is (integration/vm).
-const SlowEnv = "PODLAN_SLOW"
-
 // Stretch returns what a budget for a usual machine is on this one.
-func Stretch(d time.Duration) time.Duration {
-	factor, err := strconv.Atoi(os.Getenv(SlowEnv))
-	if err != nil {
-		return d
-	}
-	return d * time.Duration(max(1, factor))
-}
+func Stretch(d time.Duration) time.Duration { return rtnltest.Stretch(d) }
 
 // Eventually waits until cond returns nil and ends the test with its last error
 // where that does not happen within a minute.
@@ -39,7 +29,7 @@ func Eventually(tb TB, what string, cond func() error) {
 	}
 }
 
-// Until waits until cond returns nil, for a minute (more where SlowEnv says so)
+// Until waits until cond returns nil, for a minute (more on a slow machine, as Stretch has it)
 // or as long as ctx lives. Its error is the condition's last.
 func Until(ctx context.Context, cond func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, Stretch(patience))

@@ -32,7 +32,7 @@ func (n *Netns) borrow(nic, as string) error {
 		return fmt.Errorf("move NIC %s to %s: %w", nic, n.name, err)
 	}
 	rename := func(from, to string) error {
-		return n.withLink(from, func(h *netlink.Handle, link netlink.Link) error {
+		return n.WithLink(from, func(h *netlink.Handle, link netlink.Link) error {
 			if err := h.LinkSetDown(link); err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ func (n *Netns) borrow(nic, as string) error {
 			n.lab.tb.Logf("lab: NIC %s: %v", nic, err)
 		}
 		// It goes home with its namespace; this is sooner.
-		_ = n.withLink(nic, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetNsPid(link, 1) })
+		_ = n.WithLink(nic, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetNsPid(link, 1) })
 	})
 	return n.linkUp(as)
 }

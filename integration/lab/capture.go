@@ -80,7 +80,7 @@ func (c *Capture) All() []ether.Frame {
 // Await waits until the frames please the predicate, which is asked at once and
 // after each frame, or ctx ends.
 func (c *Capture) Await(ctx context.Context, pleased func([]ether.Frame) bool) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, Stretch(patience))
 	defer cancel()
 	for {
 		c.mu.Lock()

@@ -12,8 +12,8 @@
 //
 // It writes to nothing outside of its namespaces and its folder below the
 // temporary folder (with Options.Named also to /run/netns). Methods that build
-// end the test where they fail; methods that a test may want to see fail return
-// an error.
+// end the test where they fail, those that are given a test that one; methods that
+// a test may want to see fail return an error.
 package lab
 
 import (

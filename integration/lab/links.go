@@ -2,6 +2,7 @@ package lab
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -14,7 +15,7 @@ import (
 
 // linkUp sets a link of the namespace up.
 func (n *Netns) linkUp(name string) error {
-	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetUp(link) })
+	return n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetUp(link) })
 }
 
 // SetLink sets a link up or down, as a person would pull a cable.
@@ -22,25 +23,25 @@ func (n *Netns) SetLink(name string, up bool) error {
 	if up {
 		return n.linkUp(name)
 	}
-	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetDown(link) })
+	return n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error { return h.LinkSetDown(link) })
 }
 
 // AddAddress gives a link of the namespace an address.
 func (n *Netns) AddAddress(name string, a netip.Prefix) error {
-	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error {
 		return h.AddrAdd(link, &netlink.Addr{IPNet: ipNet(a)})
 	})
 }
 
 // DelAddress takes an address from a link of the namespace.
 func (n *Netns) DelAddress(name string, a netip.Prefix) error {
-	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error {
 		return h.AddrDel(link, &netlink.Addr{IPNet: ipNet(a)})
 	})
 }
 
-// withLink runs f with a link of the namespace; errors name both.
-func (n *Netns) withLink(name string, f func(*netlink.Handle, netlink.Link) error) error {
+// WithLink runs f with a link of the namespace; errors name both.
+func (n *Netns) WithLink(name string, f func(*netlink.Handle, netlink.Link) error) error {
 	h, err := n.Netlink()
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ type vethSpec struct {
 	peerDown bool
 }
 
-// addVeth makes a veth with its near end in n; both ends are set up.
+// addVeth makes a veth with its near end in n; both ends are up.
 func (n *Netns) addVeth(s vethSpec) error {
 	h, err := n.Netlink()
 	if err != nil {
@@ -86,7 +87,24 @@ func (n *Netns) addVeth(s vethSpec) error {
 	if s.peerDown {
 		return nil
 	}
-	return s.peerNS.linkUp(s.peer)
+	if err := s.peerNS.linkUp(s.peer); err != nil {
+		return err
+	}
+	return errors.Join(n.awaitUp(s.name), s.peerNS.awaitUp(s.peer))
+}
+
+// awaitUp waits until the kernel has made the link operational, which may be a
+// second after its cable was plugged in at both ends (net/core/link_watch.c): until
+// then bridges drop what is to leave by it.
+func (n *Netns) awaitUp(name string) error {
+	return Until(n.lab.tb.Context(), func() error {
+		return n.WithLink(name, func(_ *netlink.Handle, link netlink.Link) error {
+			if state := link.Attrs().OperState; state != netlink.OperUp {
+				return fmt.Errorf("it is %s", state)
+			}
+			return nil
+		})
+	})
 }
 
 // bridgeSpec describes a bridge as an administrator makes one.
@@ -145,7 +163,7 @@ func (n *Netns) setSTP(bridge string, forwardDelay time.Duration) error {
 // setBridge changes attributes that netlink.Bridge lacks. Not by sysfs, which
 // shows the namespace that mounted it and not this one.
 func (n *Netns) setBridge(bridge string, change func(data *nl.RtAttr)) error {
-	return n.withLink(bridge, func(_ *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(bridge, func(_ *netlink.Handle, link netlink.Link) error {
 		req := nl.NewNetlinkRequest(unix.RTM_NEWLINK, unix.NLM_F_ACK)
 		msg := nl.NewIfInfomsg(unix.AF_UNSPEC)
 		msg.Index = int32(link.Attrs().Index)
@@ -163,7 +181,7 @@ func (n *Netns) setBridge(bridge string, change func(data *nl.RtAttr)) error {
 
 // enslave makes a link a port of a bridge.
 func (n *Netns) enslave(port, bridge string) error {
-	return n.withLink(port, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(port, func(h *netlink.Handle, link netlink.Link) error {
 		master, err := h.LinkByName(bridge)
 		if err != nil {
 			return fmt.Errorf("bridge %s: %w", bridge, err)
@@ -174,7 +192,7 @@ func (n *Netns) enslave(port, bridge string) error {
 
 // addDefaultRoute adds a default route by a gateway.
 func (n *Netns) addDefaultRoute(dev string, gw netip.Addr) error {
-	return n.withLink(dev, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(dev, func(h *netlink.Handle, link netlink.Link) error {
 		return h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: gw.AsSlice()})
 	})
 }

@@ -141,8 +141,9 @@ func (n *Netns) Netlink() (*netlink.Handle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("netlink in namespace %s: %w", n.name, err)
 	}
-	n.handle = h
-	return h, nil
+	// What changes while a dump is under way has it begin anew.
+	n.handle = h.RetryInterrupted()
+	return n.handle, nil
 }
 
 // Bind gives the namespace a path in the file system, as "ip netns" does, for

@@ -93,7 +93,7 @@ func (l *Lab) router() (*Host, error) {
 
 // AddRoute adds a route by a gateway; to 0.0.0.0/0 it is the default.
 func (n *Netns) AddRoute(dev string, dst netip.Prefix, gw netip.Addr) error {
-	return n.withLink(dev, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(dev, func(h *netlink.Handle, link netlink.Link) error {
 		return h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipNet(dst), Gw: gw.AsSlice()})
 	})
 }

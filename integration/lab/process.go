@@ -85,14 +85,14 @@ func (p *Process) Stop() error {
 	if err := p.Signal(unix.SIGTERM); err != nil {
 		return err
 	}
-	timer := time.NewTimer(stopTime)
+	timer := time.NewTimer(Stretch(stopTime))
 	defer timer.Stop()
 	select {
 	case <-p.done:
 		return nil
 	case <-timer.C:
 		p.Kill()
-		return fmt.Errorf("%s did not end within %s of SIGTERM and was killed", p.name, stopTime)
+		return fmt.Errorf("%s did not end within %s of SIGTERM and was killed", p.name, Stretch(stopTime))
 	}
 }
 

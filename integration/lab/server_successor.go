@@ -49,7 +49,7 @@ func (s *Server) successor() (*Server, error) {
 // itself; a veth does not, and servers with packet sockets would answer what
 // was sent to their predecessor.
 func (l *Lab) deafen(h *Host) error {
-	return l.sw.ns.withLink(h.SwitchPort, func(n *netlink.Handle, port netlink.Link) error {
+	return l.sw.ns.WithLink(h.SwitchPort, func(n *netlink.Handle, port netlink.Link) error {
 		return n.LinkSetFlood(port, false)
 	})
 }

@@ -157,7 +157,7 @@ func (e *external) writeOut() error {
 	if err := e.process.Signal(unix.SIGUSR1); err != nil {
 		return err
 	}
-	_ = watch.SetReadDeadline(time.Now().Add(patience))
+	_ = watch.SetReadDeadline(time.Now().Add(Stretch(patience)))
 	if _, err := watch.Read(make([]byte, 4096)); err != nil && e.process.Running() {
 		return fmt.Errorf("the server does not write its leases: %w", err)
 	}

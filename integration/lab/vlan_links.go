@@ -11,7 +11,7 @@ import (
 // AddVLANLink makes a VLAN device on a link of the namespace and sets it up. The
 // protocol is ether.Dot1Q or ether.Dot1AD.
 func (n *Netns) AddVLANLink(parent, name string, vid, protocol uint16) error {
-	return n.withLink(parent, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(parent, func(h *netlink.Handle, link netlink.Link) error {
 		attrs := netlink.NewLinkAttrs()
 		attrs.Name, attrs.ParentIndex = name, link.Attrs().Index
 		vlan := &netlink.Vlan{LinkAttrs: attrs, VlanId: int(vid), VlanProtocol: netlink.VlanProtocol(protocol)}
@@ -43,7 +43,7 @@ func (v PortVLAN) String() string {
 // VLANTable returns the entries of a port, or of a bridge itself, by VID.
 func (n *Netns) VLANTable(name string) ([]PortVLAN, error) {
 	var table []PortVLAN
-	err := n.withLink(name, func(h *netlink.Handle, link netlink.Link) error {
+	err := n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error {
 		tables, err := vlanTables(h)
 		table = tables[link.Attrs().Index]
 		return err
@@ -69,7 +69,7 @@ func vlanTables(h *netlink.Handle) (map[int][]PortVLAN, error) {
 // SetVLAN puts an entry into the VLAN table of a bridge's port or, with self, of
 // the bridge itself.
 func (n *Netns) SetVLAN(name string, v PortVLAN, self bool) error {
-	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error {
 		if err := h.BridgeVlanAdd(link, v.VID, v.PVID, v.Untagged, self, !self); err != nil {
 			return fmt.Errorf("VLAN %s: %w", v, err)
 		}
@@ -79,7 +79,7 @@ func (n *Netns) SetVLAN(name string, v PortVLAN, self bool) error {
 
 // DropVLAN takes a VID out of the table.
 func (n *Netns) DropVLAN(name string, vid uint16, self bool) error {
-	return n.withLink(name, func(h *netlink.Handle, link netlink.Link) error {
+	return n.WithLink(name, func(h *netlink.Handle, link netlink.Link) error {
 		if err := h.BridgeVlanDel(link, vid, false, false, self, !self); err != nil {
 			return fmt.Errorf("VLAN %d: %w", vid, err)
 		}

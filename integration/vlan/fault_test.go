@@ -1,7 +1,6 @@
 package vlan_test
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -153,12 +152,8 @@ func (s *site) nextADD(t *testing.T, conf []byte, i int) {
 
 // clean tells what the node has that it had not before.
 func (s *site) clean(before lab.Snapshot) error {
-	now, err := s.node.TakeSnapshot()
-	if err != nil {
+	if err := s.node.AsBefore(before); err != nil {
 		return err
-	}
-	if diff := before.Diff(now); diff != "" {
-		return errors.New(diff)
 	}
 	files, err := s.node.StateFiles()
 	// What a killed Put was writing is swept when it is an hour old.

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,19 +19,7 @@ import (
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
-// object is a JSON object, to be written down in a test.
-type object = map[string]any
-
-// withReference adds the reference plugins to a lab's.
-func withReference(t *testing.T, opts lab.Options) lab.Options {
-	t.Helper()
-	root, err := lab.ModuleRoot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	opts.CNIPath = append(opts.CNIPath, filepath.Join(root, "bin", "reference"))
-	return opts
-}
+type object = lab.Object
 
 // newLab builds a LAN whose switch tells VLANs apart. It skips the test where the
 // kernel cannot.
@@ -41,72 +27,40 @@ func newLab(t *testing.T, opts lab.Options) *lab.Lab {
 	t.Helper()
 	rtnltest.NeedVLAN(t)
 	opts.Trunking = !opts.Provider
-	return lab.New(t, withReference(t, opts))
+	opts.CNIPath = append(opts.CNIPath, lab.ReferencePlugins(t))
+	return lab.New(t, opts)
 }
 
 // network is a conf of podlan-bridge on lan0, and what keys else.
 func network(node *lab.Node, ipam object, keys ...object) []byte {
-	conf := object{"cniVersion": "1.1.0", "name": "lan", "type": "podlan-bridge", "bridge": "lan0"}
-	if len(ipam) > 0 {
-		conf["ipam"] = ipam
-	}
-	for _, more := range keys {
-		maps.Copy(conf, more)
-	}
-	return node.Conf(conf)
+	return node.BridgeConf(ipam, keys...)
 }
 
-func leased() object { return object{"type": "podlan-dhcp"} }
-
-func hostLocal() object {
-	return object{"type": "host-local", "subnet": "198.18.0.0/16", "rangeStart": "198.18.77.1", "rangeEnd": "198.18.77.200"}
-}
+func leased() object    { return lab.Leased() }
+func hostLocal() object { return lab.HostLocal() }
 
 // attach is an ADD that has to succeed.
 func attach(t *testing.T, node *lab.Node, conf []byte, pod *lab.Pod) *types100.Result {
 	t.Helper()
-	result, err := node.Add(t.Context(), conf, pod)
-	if err != nil {
-		t.Fatalf("ADD of %s: %v", pod.Name(), err)
-	}
-	return lab.Result(t, result)
+	return node.Attach(t, conf, pod)
 }
 
 // detach is a DEL that has to succeed.
 func detach(t *testing.T, node *lab.Node, conf []byte, pod *lab.Pod, at ...lab.Attachment) {
 	t.Helper()
-	if err := node.Del(t.Context(), conf, pod, at...); err != nil {
-		t.Fatalf("DEL of %s: %v", pod.Name(), err)
-	}
+	node.Detach(t, conf, pod, at...)
 }
 
-// asBefore waits until the node is as it was, its VLAN tables included:
-// podland's socket on the uplink lingers for a second.
+// asBefore waits until the node is as it was.
 func asBefore(t *testing.T, node *lab.Node, before lab.Snapshot) {
 	t.Helper()
-	lab.Eventually(t, "the node is as before", func() error {
-		now, err := node.TakeSnapshot()
-		if err != nil {
-			return err
-		}
-		if diff := before.Diff(now); diff != "" {
-			return errors.New(diff)
-		}
-		return nil
-	})
+	node.AwaitAsBefore(t, before)
 }
 
 // address is a result's only one.
 func address(t *testing.T, result *types100.Result) netip.Addr {
 	t.Helper()
-	if len(result.IPs) != 1 {
-		t.Fatalf("%d addresses in the result, want one: %v", len(result.IPs), result)
-	}
-	addr, ok := netip.AddrFromSlice(result.IPs[0].Address.IP)
-	if !ok {
-		t.Fatalf("%v is no address", result.IPs[0])
-	}
-	return addr.Unmap()
+	return lab.Address(t, result)
 }
 
 // podMAC is that of the Pod end.
@@ -123,29 +77,19 @@ func podMAC(t *testing.T, result *types100.Result) net.HardwareAddr {
 func hostEnd(result *types100.Result) string { return result.Interfaces[1].Name }
 
 // link is one of the namespace's.
-func link(t *testing.T, in *lab.Netns, name string) netlink.Link {
+func link(t *testing.T, in *lab.Netns, name string) (found netlink.Link) {
 	t.Helper()
-	h, err := in.Netlink()
-	if err != nil {
-		t.Fatal(err)
-	}
-	found, err := h.LinkByName(name)
-	if err != nil {
-		t.Fatalf("%s in %s: %v", name, in.Name(), err)
-	}
+	change(t, in, name, func(_ *netlink.Handle, l netlink.Link) error {
+		found = l
+		return nil
+	})
 	return found
 }
 
 // change does something to a link, as an administrator would.
 func change(t *testing.T, in *lab.Netns, name string, f func(h *netlink.Handle, l netlink.Link) error) {
 	t.Helper()
-	h, err := in.Netlink()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := f(h, link(t, in, name)); err != nil {
-		t.Fatalf("%s in %s: %v", name, in.Name(), err)
-	}
+	must(t, in.WithLink(name, f))
 }
 
 func must(t *testing.T, err error) {
@@ -166,9 +110,7 @@ func within(t *testing.T) context.Context {
 // reaches ends the test unless the address answers the pings.
 func reaches(t *testing.T, from *lab.Netns, addr netip.Addr) {
 	t.Helper()
-	if err := from.Ping(within(t), addr); err != nil {
-		t.Fatalf("%s: %v", from.Name(), err)
-	}
+	from.Reaches(t, addr)
 }
 
 // isAt ends the test unless the address is the MAC's, as a host finds out.

@@ -45,21 +45,34 @@ func TestAPodHasItsVLANsAddressAndReachesThatVLANAlone(t *testing.T) {
 			s.node.StartPodland()
 			before := s.node.Snapshot()
 			onTrunk := s.trunk()
-			var all []resident
-			for _, vid := range m.vids() {
-				all = append(all, s.arrives(t, vid))
-			}
-			s.talks(t, onTrunk, all)
-			s.listens(t, all)
-			s.nothingStray(t, onTrunk, all)
-			for _, r := range all {
-				must(t, s.node.Check(t.Context(), r.conf, r.Pod))
-				detach(t, s.node, r.conf, r.Pod)
-				awaitRelease(t, s.server(r.vid), r.mac)
-			}
+			all := s.moveIn(t, onTrunk)
+			s.moveOut(t, all)
 			asBefore(t, s.node, before)
 			s.nothingStray(t, onTrunk, all) // RELEASEs among it
 		})
+	}
+}
+
+// moveIn attaches a Pod on each VLAN that the mode has, and looks at all of them
+// from everywhere.
+func (s *site) moveIn(t *testing.T, onTrunk *lab.Capture) (all []resident) {
+	t.Helper()
+	for _, vid := range s.mode.vids() {
+		all = append(all, s.arrives(t, vid))
+	}
+	s.talks(t, onTrunk, all)
+	s.listens(t, all)
+	s.nothingStray(t, onTrunk, all)
+	return all
+}
+
+// moveOut detaches them: each VLAN's server gets its lease back.
+func (s *site) moveOut(t *testing.T, all []resident) {
+	t.Helper()
+	for _, r := range all {
+		must(t, s.node.Check(t.Context(), r.conf, r.Pod))
+		detach(t, s.node, r.conf, r.Pod)
+		awaitRelease(t, s.server(r.vid), r.mac)
 	}
 }
 

@@ -54,14 +54,15 @@ type site struct {
 }
 
 // newSite builds it with the embedded server in VLAN 10 and on the untagged LAN,
-// dnsmasq in 20, and in 30 an embedded one on a trunk port.
-func newSite(t *testing.T, m mode) *site {
+// dnsmasq in 20, and in 30 an embedded one on a trunk port. The node is the mode's
+// unless another is given.
+func newSite(t *testing.T, m mode, node ...lab.NodeOptions) *site {
 	t.Helper()
 	return newSiteWith(t, m, map[uint16]lab.VLANOptions{
 		10: {},
 		20: {Options: lab.Options{Server: lab.Dnsmasq}},
 		30: {ServerTagged: true},
-	})
+	}, node...)
 }
 
 // newStaticSite builds it without DHCP servers.
@@ -74,7 +75,7 @@ func newStaticSite(t *testing.T, m mode, vids ...uint16) *site {
 	return newSiteWith(t, m, vlans)
 }
 
-func newSiteWith(t *testing.T, m mode, vlans map[uint16]lab.VLANOptions) *site {
+func newSiteWith(t *testing.T, m mode, vlans map[uint16]lab.VLANOptions, node ...lab.NodeOptions) *site {
 	t.Helper()
 	opts := lab.Options{}
 	if !slices.ContainsFunc(slices.Collect(maps.Values(vlans)), func(o lab.VLANOptions) bool { return o.Server != lab.None }) {
@@ -82,7 +83,9 @@ func newSiteWith(t *testing.T, m mode, vlans map[uint16]lab.VLANOptions) *site {
 	}
 	s := &site{Lab: newLab(t, opts), mode: m, vlans: map[uint16]*lab.VLAN{}, hosts: map[uint16]*lab.Host{}}
 	s.populate(vlans)
-	s.plugIn(m.node())
+	// The node is on a port that carries all VLANs.
+	s.node = s.Node("n1", append(node, m.node())[0])
+	s.node.Trunk(slices.Collect(maps.Keys(s.vlans))...)
 	return s
 }
 
@@ -93,12 +96,6 @@ func (s *site) populate(vlans map[uint16]lab.VLANOptions) {
 		s.vlans[vid] = s.VLAN(vid, o)
 		s.hosts[vid] = s.vlans[vid].Host(fmt.Sprintf("host%d", vid))
 	}
-}
-
-// plugIn adds the node, on a port that carries all VLANs.
-func (s *site) plugIn(opts lab.NodeOptions) {
-	s.node = s.Node("n1", opts)
-	s.node.Trunk(slices.Collect(maps.Keys(s.vlans))...)
 }
 
 // server is the VLAN's, 0: the untagged LAN's.

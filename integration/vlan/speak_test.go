@@ -36,23 +36,7 @@ func ofMark(c *lab.Capture, mark string) []ether.Frame {
 // last has let all others pass.
 func say(t *testing.T, in *lab.Netns, iface string, frames ...[]byte) {
 	t.Helper()
-	index := link(t, in, iface).Attrs().Index
-	err := in.Do(func() error {
-		return onFirstCPU(func() error {
-			sock, err := ether.Open(index, ether.All, nil)
-			if err != nil {
-				return err
-			}
-			defer sock.Close()
-			for _, frame := range frames {
-				if err := sock.Send(frame); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	})
-	if err != nil {
+	if err := onFirstCPU(func() error { return in.Send(iface, frames...) }); err != nil {
 		t.Fatalf("%s says: %v", in.Name(), err)
 	}
 }

@@ -40,30 +40,19 @@ func TestVirtioAsUplinkIsAsGoodAsAVeth(t *testing.T) {
 	cable := virtioCable(t)
 	for _, m := range modes() {
 		t.Run(string(m), func(t *testing.T) {
-			s := &site{Lab: newLab(t, lab.Options{}), mode: m, vlans: map[uint16]*lab.VLAN{}, hosts: map[uint16]*lab.Host{}}
-			s.populate(map[uint16]lab.VLANOptions{10: {}, 20: {Options: lab.Options{Server: lab.Dnsmasq}}, 30: {ServerTagged: true}})
 			opts := m.node()
 			opts.Cable = cable
-			s.plugIn(opts)
+			s := newSite(t, m, opts)
 			s.node.StartPodland()
 			before := s.node.Snapshot()
 			onTrunk := s.trunk()
-			var all []resident
-			for _, vid := range m.vids() {
-				all = append(all, s.arrives(t, vid))
-			}
-			s.talks(t, onTrunk, all)
-			s.listens(t, all)
-			s.nothingStray(t, onTrunk, all)
+			all := s.moveIn(t, onTrunk)
 			attacker := all[len(all)-3] // of VLAN 10
 			names := attacker.forge(t, s.hosts[10].Addr.Addr(), onTrunk)
 			if came := passed(onTrunk, names); len(came) > 0 {
 				t.Errorf("the trunk has %q", came)
 			}
-			for _, r := range all {
-				detach(t, s.node, r.conf, r.Pod)
-				awaitRelease(t, s.server(r.vid), r.mac)
-			}
+			s.moveOut(t, all)
 			asBefore(t, s.node, before)
 		})
 	}

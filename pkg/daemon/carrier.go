@@ -34,6 +34,9 @@ const (
 	// announcePause lies between two announcements of what is not leased: 500
 	// ARP packets per second at most.
 	announcePause = 2 * time.Millisecond
+	// forwardingTakes is how long a bridge with STP may keep back a port that has
+	// carrier: listening, then learning, of 30 s each at most (IEEE 802.1D).
+	forwardingTakes = time.Minute
 )
 
 // watch has exactly those uplinks watched, until ctx ends.
@@ -157,21 +160,41 @@ func (c *carriers) returned(ctx context.Context, uplink string) {
 			c.log.Error("leases cannot be verified", "segment", segment, "error", err)
 		}
 	}
+	records = slices.DeleteFunc(records, func(rec attachment.Record) bool { return rec.Closed != "" || len(unleased(rec)) == 0 })
+	if len(records) == 0 {
+		return
+	}
+	c.forwarding(ctx, uplink)
 	for _, rec := range records {
-		if rec.Closed == "" {
-			c.announce(ctx, rec)
-		}
+		c.announce(ctx, rec)
 	}
 }
 
-// announce tells the LAN where the record's addresses are, but for a leased
-// one, which the lease keeper announces at its segment's pace.
-func (c *carriers) announce(ctx context.Context, rec attachment.Record) {
+// forwarding waits until frames leave by the uplink: its bridge learns of the
+// carrier up to a second later than podland, and until then drops them.
+func (c *carriers) forwarding(ctx context.Context, uplink string) {
+	ctx, cancel := context.WithTimeout(ctx, forwardingTakes)
+	defer cancel()
+	if err := pod.WaitForwarding(ctx, c.links, uplink); err != nil {
+		c.log.Warn("addresses are announced by an uplink that does not forward", "uplink", uplink, "error", err)
+	}
+}
+
+// unleased are the record's addresses but for a leased one, which the lease
+// keeper announces at its segment's pace.
+func unleased(rec attachment.Record) (addrs []netip.Addr) {
 	for _, prefix := range rec.Addrs {
-		if rec.IPAM == netconf.TypeDHCP && prefix.Addr().Is4() {
-			continue
+		if rec.IPAM != netconf.TypeDHCP || !prefix.Addr().Is4() {
+			addrs = append(addrs, prefix.Addr())
 		}
-		if err := pod.Announce(ctx, c.links, rec.Bridge, rec.PVID(), rec.HardwareAddr(), []netip.Addr{prefix.Addr()}); err != nil {
+	}
+	return addrs
+}
+
+// announce tells the LAN where the record's addresses are.
+func (c *carriers) announce(ctx context.Context, rec attachment.Record) {
+	for _, addr := range unleased(rec) {
+		if err := pod.Announce(ctx, c.links, rec.Bridge, rec.PVID(), rec.HardwareAddr(), []netip.Addr{addr}); err != nil {
 			c.log.Warn("cannot announce", "key", rec.Key.String(), "error", err)
 		}
 		pause(ctx, announcePause)

@@ -3,12 +3,10 @@ package daemon
 import (
 	"context"
 	"errors"
-	"io/fs"
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/segment"
-	"github.com/podlan/podlan/pkg/statefile"
 )
 
 // granted puts back what Podlan has added for the attachment to the VLAN tables
@@ -19,7 +17,7 @@ func (r *restorer) granted(ctx context.Context, seen attachment.Record) error {
 		return err
 	}
 	lock, rec, err := r.store.TryTake(seen.Key)
-	if errors.Is(err, statefile.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
+	if notNow(err) {
 		return nil
 	}
 	if err != nil {

@@ -2,9 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"sync"
 	"time"
@@ -12,9 +9,7 @@ import (
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/guard"
 	"github.com/podlan/podlan/pkg/leg"
-	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
-	"github.com/podlan/podlan/pkg/statefile"
 )
 
 // restorer puts back what holds the ports, after somebody has flushed, deleted
@@ -26,6 +21,8 @@ type restorer struct {
 	links *rtnl.Handle
 	count func(event string)
 	reports
+	// records reads all there are.
+	records func() ([]attachment.Record, error)
 	// taken are the ports' flags as this kernel took them, by host end; known
 	// are those of the look before.
 	taken, known map[string]*rtnl.PortFlags
@@ -38,7 +35,7 @@ type restorer struct {
 func newRestorer(t attachment.Teardown, pods bool, log *slog.Logger, count func(event string)) *restorer {
 	r := &restorer{
 		store: t.Store, guard: t.Guard, links: t.Links, count: count,
-		reports: reports{log: log}, changed: make(chan struct{}, 1),
+		reports: reports{log: log}, records: t.Store.All, changed: make(chan struct{}, 1),
 	}
 	r.legs = &legs{store: t.Store, node: t.Legs, links: t.Links, pods: pods, count: count, reports: &r.reports}
 	return r
@@ -120,13 +117,13 @@ func (r *restorer) once(ctx context.Context) {
 		r.count("guard_restored")
 		r.log.Warn("somebody had changed the guard's table: restored")
 	}
-	records, err := r.store.All()
+	records, err := r.records()
 	r.report("attachment records", err)
 	r.look()
 	for _, rec := range records {
 		r.report("VLANs of "+rec.Bridge+" for "+rec.Key.String(), r.granted(ctx, rec))
-		r.report("port of "+rec.Key.String(), r.port(ctx, rec))
 	}
+	r.ports(ctx, records)
 	r.legs.once(ctx, records, r.bridged)
 	r.turn()
 }
@@ -146,7 +143,7 @@ func (r *restorer) look() {
 // record, and what it took shall not come again. What an ADD has put stays by its
 // note.
 func (r *restorer) wanted() ([]guard.Port, error) {
-	records, err := r.store.All()
+	records, err := r.records()
 	if err != nil {
 		return nil, err // an attachment whose record is not known would be cut off
 	}
@@ -167,99 +164,4 @@ func (r *restorer) wanted() ([]guard.Port, error) {
 		ports = append(ports, port)
 	}
 	return ports, nil
-}
-
-// port puts a port back into its bridge, and its flags and entries in place. One
-// whose bridge is gone is set down: no guard stands behind it.
-func (r *restorer) port(ctx context.Context, seen attachment.Record) error {
-	if seen.State != attachment.Ready || r.stands(seen) {
-		return nil
-	}
-	lock, rec, err := r.store.TryTake(seen.Key)
-	if errors.Is(err, statefile.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	defer lock.Release()
-	if rec.Closed != "" && !rec.DHCP {
-		return nil
-	}
-	if late, err := r.superseded(rec); late || err != nil {
-		return err
-	}
-	link, err := r.links.Link(rec.HostEnd)
-	if errors.Is(err, rtnl.ErrNotFound) {
-		return nil // the reconciler's business
-	}
-	if err != nil {
-		return err
-	}
-	return r.inBridge(ctx, rec, link.Attrs().Index, link.Attrs().MasterIndex)
-}
-
-// stands tells whether there is nothing to be done: a lock would be in the way of
-// verbs.
-func (r *restorer) stands(rec attachment.Record) bool {
-	link, err := r.links.Link(rec.HostEnd)
-	if err != nil {
-		return errors.Is(err, rtnl.ErrNotFound)
-	}
-	bridge, err := r.links.Link(rec.Bridge)
-	if err != nil || link.Attrs().MasterIndex != bridge.Attrs().Index {
-		return false
-	}
-	flags, secure, err := pod.Secured(r.links, link.Attrs().Index, rec.HardwareAddr(), rec.PortFlags(r.bridged), r.known[rec.HostEnd])
-	if err != nil || !secure {
-		return false
-	}
-	r.taken[rec.HostEnd] = &flags
-	return true
-}
-
-func (r *restorer) inBridge(ctx context.Context, rec attachment.Record, index, master int) error {
-	bridge, err := r.links.Link(rec.Bridge)
-	if errors.Is(err, rtnl.ErrNotFound) {
-		return errors.Join(fmt.Errorf("bridge %s is gone, the port is down until it is back", rec.Bridge), r.links.SetDown(index))
-	}
-	if err != nil {
-		return err
-	}
-	if master == bridge.Attrs().Index {
-		err := r.secure(ctx, rec, index)
-		if errors.Is(err, pod.ErrNotFiltering) {
-			// Its Pod would be on a network that it was kept from.
-			return errors.Join(fmt.Errorf("bridge %s, the port is down until it does: %w", rec.Bridge, err), r.links.Change(index, rtnl.Change{Down: true, NoMaster: true}))
-		}
-		return err
-	}
-	return r.rejoin(ctx, rec, index, bridge.Attrs().Index)
-}
-
-func (r *restorer) rejoin(ctx context.Context, rec attachment.Record, index, bridge int) error {
-	// Down first: not one frame passes before the guard stands.
-	if err := r.links.SetDown(index); err != nil {
-		return err
-	}
-	if err := pod.Join(ctx, r.links, rec.HostEnd, bridge, rec.HardwareAddr(), rec.PortFlags(r.bridged)); err != nil {
-		return err
-	}
-	r.count("port_restored")
-	r.log.Warn("somebody had taken the port from its bridge: restored", "key", rec.Key.String(), "port", rec.HostEnd, "bridge", rec.Bridge)
-	return nil
-}
-
-// secure puts back the VLANs, flags and entries of a port that is in its bridge.
-func (r *restorer) secure(ctx context.Context, rec attachment.Record, index int) error {
-	flags, changed, err := pod.Secure(ctx, r.links, index, rec.HardwareAddr(), rec.PortFlags(r.bridged), r.known[rec.HostEnd])
-	if err != nil {
-		return err
-	}
-	r.taken[rec.HostEnd] = &flags
-	if changed {
-		r.count("port_restored")
-		r.log.Warn("somebody had changed the port's VLANs, flags or entries: restored", "key", rec.Key.String(), "port", rec.HostEnd)
-	}
-	return nil
 }

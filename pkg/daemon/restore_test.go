@@ -14,7 +14,6 @@ import (
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl"
-	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 func (r *reconciled) newRestorer() *restorer {
@@ -147,29 +146,5 @@ func TestWhatStandsIsNotTouched(t *testing.T) {
 				t.Error("podland set the port's flags")
 			}
 		}
-	}
-}
-
-// A retried sandbox bears its Pod's MAC before the first one's end is known: the
-// bridge has one entry for both.
-func TestTheEntryOfARetriedSandboxIsNotGivenBackToTheFirst(t *testing.T) {
-	r := newReconciled(t)
-	first, _ := r.attached(t)
-	second := first
-	second.ContainerID = "retried"
-	second.HostEnd = attachment.HostEnd(second.Key, true)
-	there := rtnltest.New(t)
-	must(t, pod.Create(t.Context(), r.Handle, pod.Spec{
-		HostEnd: second.HostEnd, Netns: there.Path, IfName: "eth0", MAC: second.HardwareAddr(), BridgeMTU: 1500, Alias: "podlan:1:" + second.Hash(),
-	}))
-	must(t, r.store.Put(second))
-	must(t, r.teardown.Guard.Add(t.Context(), second.GuardPort()))
-	must(t, pod.Join(t.Context(), r.Handle, second.HostEnd, r.Must(t, second.Bridge).Attrs().Index, second.HardwareAddr(), second.PortFlags(false)))
-	restorer := r.newRestorer()
-	restorer.count = func(event string) { t.Errorf("%s", event) }
-	restorer.once(t.Context())
-	has, err := r.HasFDB(r.Must(t, second.HostEnd).Attrs().Index, second.HardwareAddr())
-	if err != nil || !has {
-		t.Errorf("the retried sandbox has its entry: %t, %v", has, err)
 	}
 }

@@ -82,7 +82,7 @@ func (r *reconciler) restore(ctx context.Context, p *pass, rec attachment.Record
 		return nil // an older podlan-bridge's
 	}
 	lock, rec, err := r.store.TryTake(rec.Key)
-	if errors.Is(err, statefile.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
+	if notNow(err) {
 		return nil
 	}
 	if err != nil {

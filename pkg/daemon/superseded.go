@@ -7,8 +7,8 @@ import (
 // superseded tells whether a later port of the same segment bears the record's
 // MAC: a retried sandbox has its Pod's. The bridge has one entry for a MAC, and
 // the later port's stays. Links count their indices upwards.
-func (r *restorer) superseded(rec attachment.Record) (bool, error) {
-	records, err := r.store.All()
+func (r *restorer) superseded(rec attachment.Record, all func() ([]attachment.Record, error)) (bool, error) {
+	records, err := all()
 	if err != nil {
 		return false, err
 	}

@@ -18,42 +18,12 @@ func (n *node) wantPace() {
 // wantAtMost checks how many packets any second has seen, of DHCP and of ARP.
 func (n *node) wantAtMost(most int) {
 	n.Helper()
-	var dhcp, arp []time.Time
-	for _, f := range n.sent() {
-		dhcp = append(dhcp, f.at)
-	}
-	n.set(func() {
-		for _, p := range n.arps {
-			arp = append(arp, p.at)
-		}
-	})
-	for what, all := range map[string][]time.Time{"DHCP": dhcp, "ARP": arp} {
-		first := 0
-		for i, at := range all {
-			for at.Sub(all[first]) >= time.Second {
-				first++
-			}
-			if got := i - first + 1; got > most {
-				n.Fatalf("%d packets of %s within a second, %d at most", got, what, most)
-			}
-		}
-	}
+	n.wantAtMostOn(most, 0)
 }
 
 func (n *node) crowd(from, to int) []*waiting {
 	n.Helper()
-	var all []*waiting
-	for i := from; i < to; i++ {
-		r := pod(i)
-		r.BudgetMS = 60_000
-		a := &waiting{done: make(chan struct{})}
-		all = append(all, a)
-		go func() {
-			defer close(a.done)
-			a.lease, a.err = n.keeper.Acquire(n.Context(), key(i), r)
-		}()
-	}
-	return all
+	return n.crowdOn(from, to, pod)
 }
 
 func (n *node) wantAll(all []*waiting) {

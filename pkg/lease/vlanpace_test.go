@@ -9,7 +9,7 @@ import (
 	"github.com/podlan/podlan/pkg/leaseapi"
 )
 
-// crowdOn is crowd with that request for each.
+// crowdOn has clients ask at once, each with its request.
 func (n *node) crowdOn(from, to int, req func(i int) leaseapi.Request) []*waiting {
 	n.Helper()
 	var all []*waiting
@@ -42,7 +42,7 @@ func TestEachVLANHasAWindowOfItsOwn(t *testing.T) {
 	})
 }
 
-// wantAtMostOn is wantAtMost of all VLANs together: a switch counts a port's.
+// wantAtMostOn is wantAtMost of all these VLANs together: a switch counts a port's.
 func (n *node) wantAtMostOn(most int, vids ...uint16) {
 	n.Helper()
 	var dhcp, arp []time.Time

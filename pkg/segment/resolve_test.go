@@ -42,14 +42,21 @@ func TestResolveRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t)
 			test.prepare(t, n)
-			before := everything(t, n)
-			_, err := Resolve(t.Context(), n.Handle, test.spec)
-			for _, says := range test.says {
-				refused(t, err, leaseapi.CodeConfig, says)
-			}
-			unchanged(t, before, everything(t, n))
+			resolveRefuses(t, n, test.spec, test.says...)
 		})
 	}
+}
+
+// resolveRefuses fails unless the spec is refused with all these words, and nothing
+// changed.
+func resolveRefuses(t *testing.T, n *rtnltest.Netns, spec Spec, says ...string) {
+	t.Helper()
+	before := everything(t, n)
+	_, err := Resolve(t.Context(), n.Handle, spec)
+	for _, word := range says {
+		refused(t, err, leaseapi.CodeConfig, word)
+	}
+	unchanged(t, before, everything(t, n))
 }
 
 func TestResolveRefusesWhatWouldCutSomebodyOff(t *testing.T) {
@@ -109,12 +116,7 @@ func TestResolveRefusesWhatWouldCutSomebodyOff(t *testing.T) {
 			rtnltest.NeedVLAN(t)
 			n := newNode(t)
 			test.prepare(t, n)
-			before := everything(t, n)
-			_, err := Resolve(t.Context(), n.Handle, test.spec)
-			for _, says := range test.says {
-				refused(t, err, leaseapi.CodeConfig, says)
-			}
-			unchanged(t, before, everything(t, n))
+			resolveRefuses(t, n, test.spec, test.says...)
 		})
 	}
 }

@@ -56,12 +56,15 @@ func stateOf(t *testing.T, n *rtnltest.Netns, name string) state {
 	attrs := n.Must(t, name).Attrs()
 	s := state{
 		MAC: attrs.HardwareAddr.String(), Alias: attrs.Alias, MTU: attrs.MTU,
-		Flags: attrs.Flags, Promisc: attrs.Promisc, Sysctls: map[string]string{},
+		// Carrier is told later, and link-local addresses come when their check is done.
+		Flags: attrs.Flags &^ net.FlagRunning, Promisc: attrs.Promisc, Sysctls: map[string]string{},
 	}
 	addrs, err := n.Addrs(attrs.Index)
 	must(t, err)
 	for _, a := range addrs {
-		s.Addrs = append(s.Addrs, a.IPNet.String())
+		if text := a.IPNet.String(); !linkLocal(text) {
+			s.Addrs = append(s.Addrs, text)
+		}
 	}
 	for _, path := range []string{"ipv6/conf/%/accept_ra", "ipv6/conf/%/disable_ipv6", "ipv4/conf/%/arp_ignore"} {
 		path = strings.Replace(path, "%", name, 1)

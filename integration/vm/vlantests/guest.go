@@ -9,8 +9,8 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/podlan/podlan/integration/lab"
 	"github.com/podlan/podlan/integration/vm/machine"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 // How long the tests of a package may take in the machine: first their own
@@ -96,12 +96,9 @@ func (f flags) feed(ctx context.Context, m *machine.Machine, p pkg, out io.Write
 		Args: []string{
 			p.binary, "-test.v=test2json", "-test.paniconexit0", fmt.Sprintf("-test.timeout=%s", testBudget),
 			fmt.Sprintf("-test.parallel=%d", f.parallel),
-			// Its socket waits for 30 s, which an emulated machine may need; it is
-			// about no VLAN.
-			"-test.skip=^TestWhenAnUplinksCarrierReturnsLeasesAreVerifiedAndOtherAddressesAnnounced$",
 		},
 		Dir:    p.dir,
-		Env:    append(os.Environ(), fmt.Sprintf("%s=%d", lab.SlowEnv, f.slow)),
+		Env:    append(os.Environ(), fmt.Sprintf("%s=%d", rtnltest.SlowEnv, f.slow)),
 		Stdout: out,
 		Stderr: out, // in the order in which it came, as with `go test`
 	})

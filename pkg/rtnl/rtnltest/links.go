@@ -24,7 +24,8 @@ func (n *Netns) Bridge(tb testing.TB, name string) int {
 }
 
 // Cable joins name here and peer there, both up: a veth that stands for a NIC
-// and what it is plugged into. It returns name's index.
+// and what it is plugged into. It returns name's index, once the kernel has made
+// name operational: a bridge forwards by what is.
 func (n *Netns) Cable(tb testing.TB, name string, there *Netns, peer string) int {
 	tb.Helper()
 	attrs := netlink.NewLinkAttrs()
@@ -33,8 +34,12 @@ func (n *Netns) Cable(tb testing.TB, name string, there *Netns, peer string) int
 	veth.PeerName = peer
 	veth.PeerNamespace = netlink.NsFd(there.Fd())
 	must(tb, n.Add(veth))
+	// Where both have one index, which numbers links by namespace, the kernel lets
+	// the one that comes second wait for up to a second (net/core/link_watch.c).
+	index := n.Up(tb, name)
 	there.Up(tb, peer)
-	return n.Up(tb, name)
+	n.await(tb, name, func(link netlink.Link) bool { return link.Attrs().OperState == netlink.OperUp })
+	return index
 }
 
 // Up sets a link up and returns its index.
@@ -45,19 +50,25 @@ func (n *Netns) Up(tb testing.TB, name string) int {
 	return link.Attrs().Index
 }
 
-// AwaitCarrier waits, for a minute at most, until a link that has to be there
-// has carrier. A bridge has it from its ports, of which the kernel tells up to a
-// second late (net/core/link_watch.c).
+// AwaitCarrier waits, for a minute at most (Stretch), until a link that has to be
+// there has carrier. A bridge has it from its ports, of which the kernel tells up
+// to a second late.
 func (n *Netns) AwaitCarrier(tb testing.TB, name string) {
 	tb.Helper()
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(10 * time.Millisecond)
+	n.await(tb, name, rtnl.HasCarrier)
+}
+
+// await waits until the link is as wanted.
+func (n *Netns) await(tb testing.TB, name string, wanted func(netlink.Link) bool) {
+	tb.Helper()
+	deadline := time.After(Stretch(time.Minute))
+	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for !rtnl.HasCarrier(n.Must(tb, name)) {
+	for !wanted(n.Must(tb, name)) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			tb.Fatalf("no carrier: %+v", n.Must(tb, name).Attrs())
+			tb.Fatalf("never as wanted: %+v", n.Must(tb, name).Attrs())
 		}
 	}
 }
