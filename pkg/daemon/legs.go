@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/boottime"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
@@ -28,6 +29,9 @@ type legs struct {
 	pods  bool // Pod access
 	count func(event string)
 	*reports
+	// own are the node's addresses, at this look.
+	own    leg.Addresses
+	bootID string // "" before the first look
 
 	mu   sync.Mutex
 	view *leaseapi.Services
@@ -42,9 +46,10 @@ func (k *legs) services() *leaseapi.Services {
 
 // once looks at all legs. bridged: frames of bridges pass iptables.
 func (k *legs) once(ctx context.Context, records []attachment.Record, bridged bool) {
-	records = slices.DeleteFunc(slices.Clone(records), func(rec attachment.Record) bool { return rec.State != attachment.Ready })
+	records = k.living(records)
 	latest := latestServices(records)
 	view := newView(bridged)
+	k.own = leg.AddressesOf(k.links)
 	for i, seen := range records {
 		rec, behind, err := k.follow(ctx, seen, latest[seen.Network])
 		k.report("leg of "+rec.Key.String(), err)
@@ -59,11 +64,29 @@ func (k *legs) once(ctx context.Context, records []attachment.Record, bridged bo
 	k.view = view.services()
 }
 
-// latestServices are the networks' ways as their latest ADDs have been told.
+// living are the attachments whose ADDs have finished, and whose Pods are there: a
+// dead one's path may be another namespace's by now, and a former boot's networks are
+// no news.
+func (k *legs) living(records []attachment.Record) (alive []attachment.Record) {
+	var err error
+	if k.bootID == "" {
+		k.bootID, err = boottime.BootID()
+		k.report("this boot's ID", err)
+	}
+	for _, rec := range records {
+		if rec.State == attachment.Ready && err == nil && attachment.FateOf(rec, k.bootID, boottime.Now()) == attachment.Alive {
+			alive = append(alive, rec)
+		}
+	}
+	return alive
+}
+
+// latestServices are the networks' ways as their latest ADDs have been told, all of
+// one boot.
 func latestServices(records []attachment.Record) map[string]netconf.Service {
 	latest, at := map[string]netconf.Service{}, map[string]attachment.Record{}
 	for _, rec := range records {
-		// The deadlines of one boot rise with the ADDs' times.
+		// Deadlines rise with the ADDs' times.
 		if was, ok := at[rec.Network]; !ok || rec.Deadline > was.Deadline {
 			latest[rec.Network], at[rec.Network] = rec.Service, rec
 		}
@@ -84,7 +107,7 @@ func (k *legs) follow(ctx context.Context, seen attachment.Record, latest netcon
 	}
 	want, noIP := k.now(seen, latest)
 	behind, err = k.lacks(seen, want)
-	if err != nil || len(behind) == 0 && sameNode(seen, want) {
+	if err != nil || sameNode(seen, want) && (len(behind) == 0 || !k.pods) {
 		return seen, behind, errors.Join(noIP, err)
 	}
 	lock, rec, err := k.store.TryTake(seen.Key)
@@ -118,7 +141,7 @@ func (k *legs) now(rec attachment.Record, latest netconf.Service) (attachment.Re
 	if latest.On() { // what is off is so for Pods to come
 		rec.Service = latest
 	}
-	nodeIP, err := leg.NodeIP(k.links, rec.Service)
+	nodeIP, err := k.own.NodeIP(rec.Service)
 	if err == nil {
 		rec.NodeIP = nodeIP
 	}
@@ -130,9 +153,10 @@ func sameNode(a, b attachment.Record) bool {
 	return a.NodeIP == b.NodeIP && a.Service.Mode == b.Service.Mode && a.Service.NodeIP == b.Service.NodeIP
 }
 
-// lacks says what the Pod's side lacks of what is wanted.
+// lacks says what the Pod's side lacks of what is wanted. What it has beyond that
+// leads astray: an address that has left the node may be another's.
 func (k *legs) lacks(has, want attachment.Record) (lacks []string, err error) {
-	side, err := want.SideNow(k.links)
+	side, err := want.SideNow(k.links, k.own)
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +168,16 @@ func (k *legs) lacks(has, want attachment.Record) (lacks []string, err error) {
 	for _, addr := range side.NodeAddrs {
 		if !slices.Contains(has.PodSide.NodeAddrs, addr) {
 			lacks = append(lacks, netip.PrefixFrom(addr, addr.BitLen()).String())
+		}
+	}
+	for _, cidr := range has.Service.CIDRs {
+		if !slices.Contains(side.CIDRs, cidr) {
+			lacks = append(lacks, fmt.Sprintf("word that %s is no network of Services", cidr))
+		}
+	}
+	for _, addr := range has.PodSide.NodeAddrs {
+		if !slices.Contains(side.NodeAddrs, addr) {
+			lacks = append(lacks, fmt.Sprintf("word that %s has left the node", addr))
 		}
 	}
 	if mac := side.LegMAC.String(); mac != has.PodSide.LegMAC {

@@ -6,15 +6,19 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/boottime"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 const (
@@ -27,6 +31,9 @@ const (
 func (r *reconciled) legged(t *testing.T) attachment.Record {
 	t.Helper()
 	rec, _ := r.attached(t)
+	var err error
+	rec.BootID, err = boottime.BootID()
+	must(t, err)
 	r.Bridge(t, "up0")
 	r.Address(t, "up0", nodeAddr+"/24")
 	r.byDefault(t, nodeAddr)
@@ -34,7 +41,7 @@ func (r *reconciled) legged(t *testing.T) attachment.Record {
 	rec.NodeIP, rec.Leg = netip.MustParseAddr(nodeAddr), rec.Bridge
 	must(t, r.store.Put(rec))
 	must(t, r.store.AddLeg(t.Context(), r.teardown.Legs, rec))
-	rec, err := rec.ConfigureLeg(t.Context(), r.Handle)
+	rec, err = rec.ConfigureLeg(t.Context(), r.Handle)
 	must(t, err)
 	must(t, r.store.Put(rec))
 	must(t, r.legStands(t, rec.Key))
@@ -142,5 +149,73 @@ func TestHairpinFollowsTheSysctl(t *testing.T) {
 		if port.Flags.Hairpin != (value == "1") {
 			t.Errorf("bridge-nf %s: hairpin is %t", value, port.Flags.Hairpin)
 		}
+	}
+}
+
+// What a Pod was given and the node has no more goes, where podland may enter it;
+// else the status says so.
+func TestAPodIsRidOfAnAddressThatHasLeftTheNode(t *testing.T) {
+	for _, pods := range []bool{true, false} {
+		r := newReconciled(t)
+		r.Bridge(t, "vip0")
+		r.Address(t, "vip0", otherAddr+"/32")
+		rec := r.legged(t)
+		must(t, r.Delete("vip0"))
+		restorer := newRestorer(r.teardown, pods, slog.New(slog.DiscardHandler), func(string) {})
+		restorer.once(t.Context())
+		must(t, r.legStands(t, rec.Key))
+		now, err := r.store.Get(rec.Key)
+		must(t, err)
+		if gone := !slices.Contains(now.PodSide.NodeAddrs, netip.MustParseAddr(otherAddr)); gone != pods {
+			t.Errorf("Pod access %t: the Pod has %v", pods, now.PodSide.NodeAddrs)
+		}
+		if behind := restorer.legs.services().Behind; pods != (len(behind) == 0) || !pods && !strings.Contains(strings.Join(behind[0].Lacks, ""), otherAddr+" has left") {
+			t.Errorf("Pod access %t: behind %+v", pods, behind)
+		}
+	}
+}
+
+// The path of a dead Pod's namespace may lead to another, as a PID does that is used
+// again: to the node's own, even.
+func TestWhatHasTakenADeadPodsPlaceIsLeftAlone(t *testing.T) {
+	r := newReconciled(t)
+	rec := r.legged(t)
+	somebody := rtnltest.New(t)
+	somebody.Bridge(t, rec.IfName)
+	somebody.Address(t, rec.IfName, "192.0.2.99/24")
+	rec.Netns = somebody.Path
+	must(t, r.store.Put(rec))
+	r.Address(t, "up0", otherAddr+"/24")
+	restorer := r.newRestorer()
+	restorer.once(t.Context())
+	if _, err := rec.ConfigureLeg(t.Context(), r.Handle); err == nil {
+		t.Error("a namespace that is not the Pod's is changed")
+	}
+	routes, err := somebody.RoutesOf(leg.Origin)
+	must(t, err)
+	if len(routes) > 0 {
+		t.Errorf("routes of ours with somebody else: %v", routes)
+	}
+	if seen := restorer.legs.services(); seen != nil {
+		t.Errorf("a dead Pod is told of: %+v", seen)
+	}
+}
+
+// After a reboot, records of Pods that are no more stand beside the first new ones: the
+// longer the node had run, the later they look.
+func TestAFormerBootsNetworksAreNoNews(t *testing.T) {
+	r := newReconciled(t)
+	rec := r.legged(t)
+	old := rec
+	old.ContainerID, old.BootID, old.Deadline = "of-before", "former-boot", rec.Deadline+time.Hour
+	old.HostEnd = attachment.HostEnd(old.Key, true)
+	old.Service.CIDRs = []netip.Prefix{netip.MustParsePrefix("10.200.0.0/16")}
+	must(t, r.store.Put(old))
+	restorer := r.newRestorer()
+	restorer.once(t.Context())
+	now, err := r.store.Get(rec.Key)
+	must(t, err)
+	if !slices.Equal(now.Service.CIDRs, rec.Service.CIDRs) {
+		t.Errorf("the Pod has got %v of a former boot", now.Service.CIDRs)
 	}
 }
