@@ -182,7 +182,7 @@ func TestWhatHasTakenADeadPodsPlaceIsLeftAlone(t *testing.T) {
 	rec := r.legged(t)
 	somebody := rtnltest.New(t)
 	somebody.Bridge(t, rec.IfName)
-	somebody.Address(t, rec.IfName, "192.0.2.99/24")
+	somebody.Address(t, rec.IfName, rec.Addrs[0].String())
 	rec.Netns = somebody.Path
 	must(t, r.store.Put(rec))
 	r.Address(t, "up0", otherAddr+"/24")
