@@ -54,6 +54,7 @@ func TestPodlandWorksInTheSandboxOfItsUnit(t *testing.T) {
 		t.Skip("a sandbox takes root")
 	}
 	command(t, "make", "build")
+	backends := []string{"nft", "legacy"}
 	for name, files := range map[string][]string{"as installed": {podlandUnit}, "with Pod access": {podlandUnit, podAccess}} {
 		t.Run(name, func(t *testing.T) {
 			l := lab.New(t, lab.Options{Server: lab.Embedded})
@@ -69,12 +70,15 @@ func TestPodlandWorksInTheSandboxOfItsUnit(t *testing.T) {
 			}
 			run := func(args ...string) string {
 				cmd := n.Command(t.Context(), filepath.Join(dir, args[0]), args[1:]...)
-				cmd.Env = append(cmd.Env, env...)
+				// The machine's own lock would be everybody's.
+				cmd.Env = append(append(cmd.Env, env...), "XTABLES_LOCKFILE="+filepath.Join(l.Dir(), "xtables.lock"))
 				out, err := cmd.Output()
 				must(t, err)
 				return string(out)
 			}
-			run("iptables-nft", "-P", "FORWARD", "DROP")
+			for _, backend := range backends {
+				run("iptables-"+backend, "-P", "FORWARD", "DROP")
+			}
 			n.StartPodland(lab.PodlandOptions{Binary: sandboxed(t, l)})
 			conf := n.Conf(map[string]any{
 				"cniVersion": "1.1.0", "name": "lan", "type": "podlan-bridge", "bridge": "lan0",
@@ -83,18 +87,19 @@ func TestPodlandWorksInTheSandboxOfItsUnit(t *testing.T) {
 			pod := n.Pod("p1")
 			_, err := n.Add(t.Context(), conf, pod)
 			must(t, err)
-			rules := run("iptables-nft", "-S", "FORWARD")
-			if strings.Count(rules, "podlan:") < 3 {
-				t.Fatalf("ADD has made of FORWARD\n%s", rules)
-			}
-
-			run("iptables-nft", "-F", "FORWARD")
-			lab.Eventually(t, "FORWARD is as before", func() error {
-				if now := run("iptables-nft", "-S", "FORWARD"); now != rules {
-					return fmt.Errorf("FORWARD is\n%s", now)
+			for _, backend := range backends {
+				rules := run("iptables-"+backend, "-S", "FORWARD")
+				if strings.Count(rules, "podlan:") != 3 {
+					t.Fatalf("ADD has made of FORWARD, %s:\n%s", backend, rules)
 				}
-				return nil
-			})
+				run("iptables-"+backend, "-F", "FORWARD")
+				lab.Eventually(t, "FORWARD is as before", func() error {
+					if now := run("iptables-"+backend, "-S", "FORWARD"); now != rules {
+						return fmt.Errorf("FORWARD, %s, is\n%s", backend, now)
+					}
+					return nil
+				})
+			}
 			must(t, n.SetSysctl("net.ipv4.ip_forward", "0"))
 			lab.Eventually(t, "the node forwards", func() error {
 				if now, err := n.Sysctl("net.ipv4.ip_forward"); err != nil || now != "1" {
