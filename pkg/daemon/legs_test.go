@@ -75,6 +75,17 @@ func TestTheNodesSideOfALegIsPutBack(t *testing.T) {
 			t.Helper()
 			must(t, r.DelRoute(&netlink.Route{Dst: rtnl.IPNet(netip.PrefixFrom(rec.Addrs[0].Addr(), 32)), Scope: netlink.SCOPE_LINK, Protocol: leg.Origin}))
 		},
+		"the bridge is deleted and made anew": func(t *testing.T, r *reconciled, rec attachment.Record) {
+			t.Helper()
+			must(t, r.Delete(rec.Bridge))
+			r.Bridge(t, rec.Bridge)
+		},
+		"the bridge is set down and up": func(t *testing.T, r *reconciled, rec attachment.Record) {
+			t.Helper()
+			index := r.Must(t, rec.Bridge).Attrs().Index
+			must(t, r.SetDown(index))
+			must(t, r.SetUp(index))
+		},
 	}
 	for name, disturb := range cases {
 		t.Run(name, func(t *testing.T) {
