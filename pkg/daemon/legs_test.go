@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -229,4 +230,40 @@ func TestAFormerBootsNetworksAreNoNews(t *testing.T) {
 	if !slices.Equal(now.Service.CIDRs, rec.Service.CIDRs) {
 		t.Errorf("the Pod has got %v of a former boot", now.Service.CIDRs)
 	}
+}
+
+// A Pod that an earlier Podlan made has no leg: it is told of, and goes as it came.
+func TestAPodOfBeforeLegsIsToldOf(t *testing.T) {
+	r := newReconciled(t)
+	rec := r.legged(t)
+	old := rec
+	old.ContainerID, old.Service, old.NodeIP, old.Leg, old.PodSide = "before", netconf.Service{}, netip.Addr{}, "", attachment.PodSide{}
+	old.Deadline = rec.Deadline - 1
+	old.HostEnd = attachment.HostEnd(old.Key, true)
+	must(t, r.store.Put(old))
+	restorer := r.newRestorer()
+	restorer.once(t.Context())
+	if behind := restorer.legs.services().Behind; len(behind) != 1 || behind[0].Key != old.Key || !slices.Equal(behind[0].Lacks, []string{"10.96.0.0/12"}) {
+		t.Errorf("behind %+v", behind)
+	}
+	must(t, r.teardown.Remove(t.Context(), old))
+	must(t, r.legStands(t, rec.Key))
+}
+
+func TestALookLeavesNoDescriptorBehind(t *testing.T) {
+	r := newReconciled(t)
+	r.legged(t)
+	restorer := r.newRestorer()
+	open := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		must(t, err)
+		return len(all)
+	}
+	restorer.once(t.Context())
+	before := open()
+	for range 20 {
+		r.flushRuleset(t)
+		restorer.once(t.Context())
+	}
+	await(t, "what was opened is closed", func() bool { return open() <= before+2 }) // a socket that is being closed
 }
