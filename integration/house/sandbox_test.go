@@ -2,6 +2,7 @@ package house
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -147,7 +148,7 @@ func (s sandbox) files() error {
 	}
 	if s.yes("ProtectHome") {
 		for _, path := range []string{"/root", "/home"} {
-			if err := unix.Mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "mode=0"); err != nil {
+			if err := unix.Mount("tmpfs", path, "tmpfs", unix.MS_RDONLY, "mode=0"); err != nil && !errors.Is(err, unix.ENOENT) {
 				return fmt.Errorf("%s: %w", path, err)
 			}
 		}
