@@ -60,12 +60,14 @@ func (n *node) warned(err error) error {
 	if len(short) == 0 {
 		return err
 	}
-	var told []string
-	for _, s := range short {
-		told = append(told, s.Error())
-	}
-	n.warn(told)
+	n.tell(short)
 	return nil
+}
+
+func (n *node) tell(all []*leg.Shortfall) {
+	for _, short := range all {
+		n.warn([]string{short.Error()})
+	}
 }
 
 // verifyLeg returns nil if both sides are as ADD or podland left them.

@@ -102,6 +102,12 @@ func (s *Store) AddLeg(ctx context.Context, n *leg.Node, rec Record) error {
 	})
 }
 
+// Shortfalls returns what the node's legs do without.
+func (s *Store) Shortfalls(ctx context.Context, n *leg.Node) []*leg.Shortfall {
+	legs, _ := s.legs(Key{}) // those that can be read
+	return n.Shortfalls(ctx, legs)
+}
+
 // legs lists those that the node needs its side of, but for the key's; with an
 // error, those whose records could be read.
 func (s *Store) legs(but Key) ([]leg.Leg, error) {

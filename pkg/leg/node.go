@@ -126,6 +126,12 @@ func (n *Node) Check(ctx context.Context, l Leg) error {
 	return nil
 }
 
+// Shortfalls returns what these legs do without on this machine, for people.
+func (n *Node) Shortfalls(ctx context.Context, legs []Leg) []*Shortfall {
+	_, err := forward{n.h, n.lockDir}.intact(ctx, legs)
+	return Shortfalls(err)
+}
+
 // Intact tells whether everything that these legs need stands.
 func (n *Node) Intact(ctx context.Context, legs []Leg) (bool, error) {
 	intact := true
