@@ -1,4 +1,4 @@
 // Package house holds the tests on the repository itself: what may import what,
-// what is documented, what make install puts where. It touches nothing outside
-// the work tree and the test's own folder.
+// what is documented, what make install puts where, and how it runs there. It touches
+// nothing outside the work tree, the test's own folder and labs of its own.
 package house

@@ -24,7 +24,6 @@ func TestPodlandServesAsItsUnitRunsIt(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("dropping to another user takes root")
 	}
-	const nobody = 65534
 	command(t, "make", "build")
 	dir := t.TempDir()
 	chown(t, filepath.Dir(dir), nobody) // 0700, and the way to dir

@@ -146,6 +146,9 @@ func (p Plugin) Status(args *skel.CmdArgs) error {
 				return types.NewError(uint(leaseapi.CodeNotAvailable), fmt.Sprintf("uplink %q is missing", conf.Uplink), err.Error())
 			}
 		}
+		if conf.Service.On() {
+			n.tell(n.store.Shortfalls(ctx, n.legs))
+		}
 		return n.delegate.run(ctx, "STATUS")
 	})
 }

@@ -2,7 +2,6 @@ package attach
 
 import (
 	"context"
-	"errors"
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/leg"
@@ -57,11 +56,18 @@ func (a *add) legDevice(ctx context.Context) (string, error) {
 
 // warned has the runtime's log tell what this node does without.
 func (n *node) warned(err error) error {
-	if short, ok := errors.AsType[*leg.Shortfall](err); ok {
-		n.warn([]string{short.Error()})
-		return nil
+	short := leg.Shortfalls(err)
+	if len(short) == 0 {
+		return err
 	}
-	return err
+	n.tell(short)
+	return nil
+}
+
+func (n *node) tell(all []*leg.Shortfall) {
+	for _, short := range all {
+		n.warn([]string{short.Error()})
+	}
 }
 
 // verifyLeg returns nil if both sides are as ADD or podland left them.

@@ -3,6 +3,7 @@ package attachment
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 
@@ -39,14 +40,14 @@ func (r Record) PodLeg() (leg.Leg, bool) {
 func (r Record) LegWanted() bool { return r.Leg != "" && r.Closed == "" && !r.LegLeaves }
 
 // SideNow returns what the Pod's end is to have, by the record and by the node as
-// it is.
-func (r Record) SideNow(h *rtnl.Handle) (leg.PodSide, error) {
+// it is, with its own addresses.
+func (r Record) SideNow(h *rtnl.Handle, own leg.Addresses) (leg.PodSide, error) {
 	link, err := h.Link(r.Leg)
 	if err != nil {
 		return leg.PodSide{}, err
 	}
 	l, _ := r.PodLeg()
-	addrs, err := leg.NodeAddrs(h, l)
+	addrs, err := own.Towards(l)
 	side := r.SideGiven()
 	side.LegMAC, side.NodeAddrs, side.NoReplies = link.Attrs().HardwareAddr, addrs, false
 	return side, err
@@ -65,9 +66,17 @@ func (r Record) SideGiven() leg.PodSide {
 }
 
 // ConfigureLeg gives the Pod's end its side, as it is to be now, and returns the
-// record with it. A *leg.Shortfall beside the record: all but that stands.
+// record with it. A *leg.Shortfall beside the record: all but that stands. What has
+// taken the namespace's path since, as a PID that is used again, is left alone.
 func (r Record) ConfigureLeg(ctx context.Context, h *rtnl.Handle) (Record, error) {
-	side, err := r.SideNow(h)
+	inode, err := pod.NetnsInode(r.Netns)
+	if err != nil {
+		return r, err
+	}
+	if inode != r.NetnsInode {
+		return r, fmt.Errorf("the namespace at %s is not the Pod's any more", r.Netns)
+	}
+	side, err := r.SideNow(h, leg.AddressesOf(h))
 	if err != nil {
 		return r, err
 	}
@@ -80,8 +89,8 @@ func (r Record) ConfigureLeg(ctx context.Context, h *rtnl.Handle) (Record, error
 	return r, err
 }
 
-// AddLeg makes the node's side of the record's leg, which is on record. A
-// *leg.Shortfall: all but that stands.
+// AddLeg makes the node's side of the record's leg, which is on record. Nothing but
+// shortfalls (leg.Shortfalls): all but that stands.
 func (s *Store) AddLeg(ctx context.Context, n *leg.Node, rec Record) error {
 	l, ok := rec.PodLeg()
 	if !ok {
@@ -91,6 +100,12 @@ func (s *Store) AddLeg(ctx context.Context, n *leg.Node, rec Record) error {
 		others, _ := s.legs(rec.Key) // what cannot be read is not in its way
 		return others, nil
 	})
+}
+
+// Shortfalls returns what the node's legs do without.
+func (s *Store) Shortfalls(ctx context.Context, n *leg.Node) []*leg.Shortfall {
+	legs, _ := s.legs(Key{}) // those that can be read
+	return n.Shortfalls(ctx, legs)
 }
 
 // legs lists those that the node needs its side of, but for the key's; with an

@@ -7,10 +7,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/nftables"
+	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/pkg/attachment"
 	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
+	"github.com/podlan/podlan/pkg/rtnl"
 )
 
 // legged does what an ADD does of the node's side of a leg.
@@ -105,4 +107,50 @@ func TestAClosedPortHasNoLegAndOneThatIsOpenedHas(t *testing.T) {
 	if diff := cmp.Diff(rec, now, prefixes()); err != nil || diff != "" {
 		t.Errorf("%v (-before +now):\n%s", err, diff)
 	}
+}
+
+// An ADD may die between any two steps of its leg's, and its own undoing as well.
+func TestALegOfWhichOnlyAPartWasMadeGoes(t *testing.T) {
+	partly := map[string]func(t *testing.T, n node, rec attachment.Record){
+		"its record alone": func(t *testing.T, n node, rec attachment.Record) {
+			t.Helper()
+			n.noRoute(t, rec)
+			n.noTable(t)
+		},
+		"the route":     func(t *testing.T, n node, _ attachment.Record) { t.Helper(); n.noTable(t) },
+		"the table":     func(t *testing.T, n node, rec attachment.Record) { t.Helper(); n.noRoute(t, rec) },
+		"no word of it": func(t *testing.T, n node, rec attachment.Record) { t.Helper(); must(t, n.Store.Delete(rec.Key)) },
+	}
+	for name, left := range partly {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			n.numbered(t)
+			rec := n.legged(t, "c1")
+			rec.State = attachment.Intent
+			must(t, n.Store.Put(rec))
+			left(t, n, rec)
+			must(t, n.Remove(t.Context(), rec))
+			n.nothingOfLegs(t)
+			if _, err := n.Store.Get(rec.Key); err == nil {
+				t.Error("its record is left")
+			}
+		})
+	}
+}
+
+func (n node) noRoute(t *testing.T, rec attachment.Record) {
+	t.Helper()
+	pod := rec.Addrs[0].Addr()
+	must(t, n.DelRoute(&netlink.Route{Dst: rtnl.IPNet(netip.PrefixFrom(pod, pod.BitLen())), Scope: netlink.SCOPE_LINK, Protocol: leg.Origin}))
+	must(t, n.DelNeighbour(n.Must(t, rec.Leg).Attrs().Index, pod))
+}
+
+func (n node) noTable(t *testing.T) {
+	t.Helper()
+	must(t, n.Do(func() error {
+		c, err := nftables.New()
+		must(t, err)
+		c.DelTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "podlan_service"})
+		return c.Flush()
+	}))
 }

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/netip"
-	"slices"
 	"sync"
 
 	"github.com/podlan/podlan/pkg/attachment"
@@ -28,6 +26,9 @@ type legs struct {
 	pods  bool // Pod access
 	count func(event string)
 	*reports
+	// own are the node's addresses, at this look.
+	own    leg.Addresses
+	bootID string // "" before the first look
 
 	mu   sync.Mutex
 	view *leaseapi.Services
@@ -42,9 +43,10 @@ func (k *legs) services() *leaseapi.Services {
 
 // once looks at all legs. bridged: frames of bridges pass iptables.
 func (k *legs) once(ctx context.Context, records []attachment.Record, bridged bool) {
-	records = slices.DeleteFunc(slices.Clone(records), func(rec attachment.Record) bool { return rec.State != attachment.Ready })
+	records = k.living(records)
 	latest := latestServices(records)
 	view := newView(bridged)
+	k.own = leg.AddressesOf(k.links)
 	for i, seen := range records {
 		rec, behind, err := k.follow(ctx, seen, latest[seen.Network])
 		k.report("leg of "+rec.Key.String(), err)
@@ -57,18 +59,6 @@ func (k *legs) once(ctx context.Context, records []attachment.Record, bridged bo
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.view = view.services()
-}
-
-// latestServices are the networks' ways as their latest ADDs have been told.
-func latestServices(records []attachment.Record) map[string]netconf.Service {
-	latest, at := map[string]netconf.Service{}, map[string]attachment.Record{}
-	for _, rec := range records {
-		// The deadlines of one boot rise with the ADDs' times.
-		if was, ok := at[rec.Network]; !ok || rec.Deadline > was.Deadline {
-			latest[rec.Network], at[rec.Network] = rec.Service, rec
-		}
-	}
-	return latest
 }
 
 // follow brings the record of one leg, and the Pod's side, in line with its
@@ -84,7 +74,7 @@ func (k *legs) follow(ctx context.Context, seen attachment.Record, latest netcon
 	}
 	want, noIP := k.now(seen, latest)
 	behind, err = k.lacks(seen, want)
-	if err != nil || len(behind) == 0 && sameNode(seen, want) {
+	if err != nil || sameNode(seen, want) && (len(behind) == 0 || !k.pods) {
 		return seen, behind, errors.Join(noIP, err)
 	}
 	lock, rec, err := k.store.TryTake(seen.Key)
@@ -100,56 +90,6 @@ func (k *legs) follow(ctx context.Context, seen attachment.Record, latest netcon
 	}
 	now, behind, err = k.change(ctx, rec, latest)
 	return now, behind, errors.Join(noIP, err)
-}
-
-// never is what a Pod lacks that has no leg, though one made now would.
-func (k *legs) never(rec attachment.Record, latest netconf.Service) (behind []string) {
-	if rec.Leg == "" && latest.On() {
-		for _, cidr := range latest.CIDRs {
-			behind = append(behind, cidr.String())
-		}
-	}
-	return behind
-}
-
-// now is the record as an ADD would write it; with an error, the node's address
-// is the former one.
-func (k *legs) now(rec attachment.Record, latest netconf.Service) (attachment.Record, error) {
-	if latest.On() { // what is off is so for Pods to come
-		rec.Service = latest
-	}
-	nodeIP, err := leg.NodeIP(k.links, rec.Service)
-	if err == nil {
-		rec.NodeIP = nodeIP
-	}
-	return rec, err
-}
-
-// sameNode tells whether the node's side is the same by both records.
-func sameNode(a, b attachment.Record) bool {
-	return a.NodeIP == b.NodeIP && a.Service.Mode == b.Service.Mode && a.Service.NodeIP == b.Service.NodeIP
-}
-
-// lacks says what the Pod's side lacks of what is wanted.
-func (k *legs) lacks(has, want attachment.Record) (lacks []string, err error) {
-	side, err := want.SideNow(k.links)
-	if err != nil {
-		return nil, err
-	}
-	for _, cidr := range side.CIDRs {
-		if !slices.Contains(has.Service.CIDRs, cidr) {
-			lacks = append(lacks, cidr.String())
-		}
-	}
-	for _, addr := range side.NodeAddrs {
-		if !slices.Contains(has.PodSide.NodeAddrs, addr) {
-			lacks = append(lacks, netip.PrefixFrom(addr, addr.BitLen()).String())
-		}
-	}
-	if mac := side.LegMAC.String(); mac != has.PodSide.LegMAC {
-		lacks = append(lacks, "the node's MAC "+mac)
-	}
-	return lacks, nil
 }
 
 // change has the record, and the Pod where that is allowed, follow. The caller

@@ -5,16 +5,21 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 
 	"github.com/podlan/podlan/pkg/attachment"
+	"github.com/podlan/podlan/pkg/boottime"
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
 const (
@@ -27,6 +32,9 @@ const (
 func (r *reconciled) legged(t *testing.T) attachment.Record {
 	t.Helper()
 	rec, _ := r.attached(t)
+	var err error
+	rec.BootID, err = boottime.BootID()
+	must(t, err)
 	r.Bridge(t, "up0")
 	r.Address(t, "up0", nodeAddr+"/24")
 	r.byDefault(t, nodeAddr)
@@ -34,7 +42,7 @@ func (r *reconciled) legged(t *testing.T) attachment.Record {
 	rec.NodeIP, rec.Leg = netip.MustParseAddr(nodeAddr), rec.Bridge
 	must(t, r.store.Put(rec))
 	must(t, r.store.AddLeg(t.Context(), r.teardown.Legs, rec))
-	rec, err := rec.ConfigureLeg(t.Context(), r.Handle)
+	rec, err = rec.ConfigureLeg(t.Context(), r.Handle)
 	must(t, err)
 	must(t, r.store.Put(rec))
 	must(t, r.legStands(t, rec.Key))
@@ -67,6 +75,17 @@ func TestTheNodesSideOfALegIsPutBack(t *testing.T) {
 		"the route is deleted": func(t *testing.T, r *reconciled, rec attachment.Record) {
 			t.Helper()
 			must(t, r.DelRoute(&netlink.Route{Dst: rtnl.IPNet(netip.PrefixFrom(rec.Addrs[0].Addr(), 32)), Scope: netlink.SCOPE_LINK, Protocol: leg.Origin}))
+		},
+		"the bridge is deleted and made anew": func(t *testing.T, r *reconciled, rec attachment.Record) {
+			t.Helper()
+			must(t, r.Delete(rec.Bridge))
+			r.Bridge(t, rec.Bridge)
+		},
+		"the bridge is set down and up": func(t *testing.T, r *reconciled, rec attachment.Record) {
+			t.Helper()
+			index := r.Must(t, rec.Bridge).Attrs().Index
+			must(t, r.SetDown(index))
+			must(t, r.SetUp(index))
 		},
 	}
 	for name, disturb := range cases {
@@ -143,4 +162,108 @@ func TestHairpinFollowsTheSysctl(t *testing.T) {
 			t.Errorf("bridge-nf %s: hairpin is %t", value, port.Flags.Hairpin)
 		}
 	}
+}
+
+// What a Pod was given and the node has no more goes, where podland may enter it;
+// else the status says so.
+func TestAPodIsRidOfAnAddressThatHasLeftTheNode(t *testing.T) {
+	for _, pods := range []bool{true, false} {
+		r := newReconciled(t)
+		r.Bridge(t, "vip0")
+		r.Address(t, "vip0", otherAddr+"/32")
+		rec := r.legged(t)
+		must(t, r.Delete("vip0"))
+		restorer := newRestorer(r.teardown, pods, slog.New(slog.DiscardHandler), func(string) {})
+		restorer.once(t.Context())
+		must(t, r.legStands(t, rec.Key))
+		now, err := r.store.Get(rec.Key)
+		must(t, err)
+		if gone := !slices.Contains(now.PodSide.NodeAddrs, netip.MustParseAddr(otherAddr)); gone != pods {
+			t.Errorf("Pod access %t: the Pod has %v", pods, now.PodSide.NodeAddrs)
+		}
+		if behind := restorer.legs.services().Behind; pods != (len(behind) == 0) || !pods && !strings.Contains(strings.Join(behind[0].Lacks, ""), otherAddr+" has left") {
+			t.Errorf("Pod access %t: behind %+v", pods, behind)
+		}
+	}
+}
+
+// The path of a dead Pod's namespace may lead to another, as a PID does that is used
+// again: to the node's own, even.
+func TestWhatHasTakenADeadPodsPlaceIsLeftAlone(t *testing.T) {
+	r := newReconciled(t)
+	rec := r.legged(t)
+	somebody := rtnltest.New(t)
+	somebody.Bridge(t, rec.IfName)
+	somebody.Address(t, rec.IfName, rec.Addrs[0].String())
+	rec.Netns = somebody.Path
+	must(t, r.store.Put(rec))
+	r.Address(t, "up0", otherAddr+"/24")
+	restorer := r.newRestorer()
+	restorer.once(t.Context())
+	if _, err := rec.ConfigureLeg(t.Context(), r.Handle); err == nil {
+		t.Error("a namespace that is not the Pod's is changed")
+	}
+	routes, err := somebody.RoutesOf(leg.Origin)
+	must(t, err)
+	if len(routes) > 0 {
+		t.Errorf("routes of ours with somebody else: %v", routes)
+	}
+	if seen := restorer.legs.services(); seen != nil {
+		t.Errorf("a dead Pod is told of: %+v", seen)
+	}
+}
+
+// After a reboot, records of Pods that are no more stand beside the first new ones: the
+// longer the node had run, the later they look.
+func TestAFormerBootsNetworksAreNoNews(t *testing.T) {
+	r := newReconciled(t)
+	rec := r.legged(t)
+	old := rec
+	old.ContainerID, old.BootID, old.Deadline = "of-before", "former-boot", rec.Deadline+time.Hour
+	old.HostEnd = attachment.HostEnd(old.Key, true)
+	old.Service.CIDRs = []netip.Prefix{netip.MustParsePrefix("10.200.0.0/16")}
+	must(t, r.store.Put(old))
+	restorer := r.newRestorer()
+	restorer.once(t.Context())
+	now, err := r.store.Get(rec.Key)
+	must(t, err)
+	if !slices.Equal(now.Service.CIDRs, rec.Service.CIDRs) {
+		t.Errorf("the Pod has got %v of a former boot", now.Service.CIDRs)
+	}
+}
+
+// A Pod that an earlier Podlan made has no leg: it is told of, and goes as it came.
+func TestAPodOfBeforeLegsIsToldOf(t *testing.T) {
+	r := newReconciled(t)
+	rec := r.legged(t)
+	old := rec
+	old.ContainerID, old.Service, old.NodeIP, old.Leg, old.PodSide = "before", netconf.Service{}, netip.Addr{}, "", attachment.PodSide{}
+	old.Deadline = rec.Deadline - 1
+	old.HostEnd = attachment.HostEnd(old.Key, true)
+	must(t, r.store.Put(old))
+	restorer := r.newRestorer()
+	restorer.once(t.Context())
+	if behind := restorer.legs.services().Behind; len(behind) != 1 || behind[0].Key != old.Key || !slices.Equal(behind[0].Lacks, []string{"10.96.0.0/12"}) {
+		t.Errorf("behind %+v", behind)
+	}
+	must(t, r.teardown.Remove(t.Context(), old))
+	must(t, r.legStands(t, rec.Key))
+}
+
+func TestALookLeavesNoDescriptorBehind(t *testing.T) {
+	r := newReconciled(t)
+	r.legged(t)
+	restorer := r.newRestorer()
+	open := func() int {
+		all, err := os.ReadDir("/proc/self/fd")
+		must(t, err)
+		return len(all)
+	}
+	restorer.once(t.Context())
+	before := open()
+	for range 20 {
+		r.flushRuleset(t)
+		restorer.once(t.Context())
+	}
+	await(t, "what was opened is closed", func() bool { return open() <= before+2 }) // a socket that is being closed
 }

@@ -24,7 +24,7 @@ type ServiceNetwork struct {
 	Network string         `json:"network"`
 	Mode    string         `json:"mode"` // "snat" or "bridge-nf"
 	CIDRs   []netip.Prefix `json:"cidrs"`
-	// NodeIP is what the node shows for the Pods; in use by most of them.
+	// NodeIP is what the node shows for the Pods.
 	NodeIP netip.Addr `json:"nodeIP"`
 	Pods   int        `json:"pods"`
 }

@@ -12,8 +12,8 @@ import (
 )
 
 // refused asks for the others only where one can have an address of the leg's.
-func (n *Node) refused(ctx context.Context, l Leg, others Legs) error {
-	if (rules{n.h}).free(ctx, l) && (routes{n.h}).free(l) {
+func (n *Node) refused(ctx context.Context, l Leg, own Addresses, others Legs) error {
+	if (rules{n.h}).free(ctx, l) && (routes{own}).free(l) {
 		return nil
 	}
 	legs, err := others()
@@ -34,12 +34,41 @@ func (r rules) free(ctx context.Context, l Leg) (free bool) {
 	return free && err == nil
 }
 
-// free tells whether the node has no way of ours to any of the leg's addresses.
+// free tells whether the node can have no way of ours to any of the leg's addresses:
+// neither a route, nor one that needs none.
 func (r routes) free(l Leg) bool {
 	return !slices.ContainsFunc(l.addrs(), func(pod netip.Addr) bool {
 		route, ok, err := r.h.HostRoute(pod)
-		return err != nil || ok && route.Protocol == Origin
+		if err != nil || ok && route.Protocol == Origin {
+			return true
+		}
+		near, err := r.nearAnother(l, pod)
+		return near || err != nil
 	})
+}
+
+// nearAnother tells whether the node is in the Pod's network by another device that
+// may have Pods: they have no route of their own, and once somebody has flushed the
+// table's elements, nothing else in the kernel tells of them.
+func (r routes) nearAnother(l Leg, pod netip.Addr) (bool, error) {
+	own, err := r.own()
+	if err != nil {
+		return false, err
+	}
+	for _, o := range own {
+		if !o.Masked().Contains(pod) {
+			continue
+		}
+		link, err := r.h.LinkByIndex(o.link)
+		if err != nil {
+			return false, err
+		}
+		// A NIC in the Pods' network, as the node's own often is, has none.
+		if link.Attrs().Name != l.Device && (link.Type() == "bridge" || link.Type() == "vlan") {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // refused: one address leads to one device. On the leg's own device another leg

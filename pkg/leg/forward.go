@@ -35,15 +35,16 @@ func (f forward) remove(_ context.Context, l Leg, others []Leg) error {
 	})
 }
 
-// intact: sysctls give no event, so whoever wants to follow them looks again.
+// intact: sysctls give no event, so whoever wants to follow them looks again. What
+// cannot be otherwise here is a *Shortfall, and no reason to leave the rest as it is.
 func (f forward) intact(_ context.Context, legs []Leg) (bool, error) {
 	intact := true
 	err := f.each(func(c *chain) error {
 		left, err := c.unsettled(acceptances(legs...))
-		intact = intact && len(left) == 0
+		intact = intact && (len(left) == 0 || mere(err))
 		return err
 	})
-	return intact && err == nil, err
+	return intact, err
 }
 
 func (f forward) restore(_ context.Context, legs []Leg) error {
@@ -70,7 +71,7 @@ func (f forward) each(fn func(*chain) error) error {
 	for _, fam := range families() {
 		chains, err := f.chains(conn, fam)
 		if err != nil {
-			return err
+			return errors.Join(failed, err)
 		}
 		for _, c := range chains {
 			failed = errors.Join(failed, fn(&c))

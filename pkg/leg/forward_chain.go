@@ -5,9 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
-	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
 	"github.com/mdlayher/netlink"
@@ -20,15 +18,14 @@ type family struct {
 	nfproto byte
 	// command is the program's name; sysctl shows it bridged frames.
 	command, sysctl string
-	// tables is the file of /proc/net with the tables of the legacy backend, module
-	// that of its FORWARD.
-	tables, module string
+	// tables is the file of /proc/net with the tables of the legacy backend.
+	tables string
 }
 
 func families() []family {
 	return []family{
-		{iptables.ProtocolIPv4, unix.NFPROTO_IPV4, "iptables", "bridge-nf-call-iptables", "ip_tables_names", "iptable_filter"},
-		{iptables.ProtocolIPv6, unix.NFPROTO_IPV6, "ip6tables", "bridge-nf-call-ip6tables", "ip6_tables_names", "ip6table_filter"},
+		{iptables.ProtocolIPv4, unix.NFPROTO_IPV4, "iptables", "bridge-nf-call-iptables", "ip_tables_names"},
+		{iptables.ProtocolIPv6, unix.NFPROTO_IPV6, "ip6tables", "bridge-nf-call-ip6tables", "ip6_tables_names"},
 	}
 }
 
@@ -82,26 +79,6 @@ func (f forward) chains(conn *netlink.Conn, fam family) ([]chain, error) {
 		found = append(found, chain{forward: f, family: fam, backend: legacy, conn: conn, bridged: bridged})
 	}
 	return found, nil
-}
-
-// hasLegacy tells whether the namespace has the table: to ask iptables would
-// make it.
-func (f forward) hasLegacy(fam family) (has bool, err error) {
-	err = f.h.Do(func() error {
-		names, err := os.ReadFile("/proc/thread-self/net/" + fam.tables)
-		switch {
-		case errors.Is(err, os.ErrNotExist):
-			return nil
-		case errors.Is(err, os.ErrPermission):
-			// podland is not root: at least without the module there is none.
-			modules, _ := os.ReadFile("/proc/modules")
-			has = bytes.HasPrefix(modules, []byte(fam.module+" ")) || bytes.Contains(modules, []byte("\n"+fam.module+" "))
-			return nil
-		}
-		has = slices.Contains(strings.Fields(string(names)), forwardTable)
-		return err
-	})
-	return has, err
 }
 
 const notePrefix = "podlan:"

@@ -1,7 +1,6 @@
 package leg
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,7 +40,8 @@ type part interface {
 	add(ctx context.Context, l Leg, others Legs) error
 	// remove takes away what only this leg needed.
 	remove(ctx context.Context, l Leg, others []Leg) error
-	// intact tells whether what these legs need stands.
+	// intact tells whether what these legs need stands; beside shortfalls, whether
+	// all else does.
 	intact(ctx context.Context, legs []Leg) (bool, error)
 	// restore puts what these legs need and lack.
 	restore(ctx context.Context, legs []Leg) error
@@ -53,9 +53,11 @@ type named struct {
 	name string
 }
 
-func (n *Node) parts() []named {
+func (n *Node) parts() []named { return n.partsBy(AddressesOf(n.h)) }
+
+func (n *Node) partsBy(own Addresses) []named {
 	return []named{
-		{routes{n.h}, "the node's route to the Pod"},
+		{routes{own}, "the node's route to the Pod"},
 		{rules{n.h}, "the translation of sources"},
 		{forward{n.h, n.lockDir}, "what FORWARD accepts"},
 	}
@@ -63,16 +65,20 @@ func (n *Node) parts() []named {
 
 // Add gives the node its way to the Pod; what stood for the Pod's addresses before
 // is replaced, what the port had by others is Remove's. others are all other legs
-// on record. Code 7 if another Pod has one of its addresses by another device. A
-// *Shortfall: all else stands.
+// on record. Code 7 if another Pod has one of its addresses by another device.
+// Nothing but shortfalls (Shortfalls): all else stands.
 func (n *Node) Add(ctx context.Context, l Leg, others Legs) error {
 	return n.alone(ctx, func() error {
 		others := Legs(sync.OnceValues(others))
-		if err := n.refused(ctx, l, others); err != nil {
+		own := AddressesOf(n.h)
+		if err := n.refused(ctx, l, own, others); err != nil {
 			return err
 		}
-		err := each(n.parts(), func(p part) error { return p.add(ctx, l, others) })
-		return cmp.Or(err, n.unseen(l))
+		err := each(n.partsBy(own), func(p part) error { return p.add(ctx, l, others) })
+		if err != nil && !mere(err) {
+			return err
+		}
+		return errors.Join(err, n.unseen(l))
 	})
 }
 
@@ -97,7 +103,7 @@ func (n *Node) Remove(ctx context.Context, l Leg, others Legs) error {
 	return n.locked(ctx, others, func(others []Leg) error {
 		var failed error
 		for _, p := range n.parts() {
-			if err := p.remove(ctx, l, others); mere(err) == nil {
+			if err := p.remove(ctx, l, others); !mere(err) {
 				failed = errors.Join(failed, err)
 			}
 		}
@@ -111,15 +117,19 @@ func (n *Node) Check(ctx context.Context, l Leg) error {
 	for _, p := range n.parts() {
 		intact, err := p.intact(ctx, []Leg{l})
 		switch {
-		case mere(err) != nil:
-			continue
-		case err != nil:
+		case err != nil && !mere(err):
 			return err
 		case !intact:
 			return types.NewError(uint(leaseapi.CodeChanged), p.name+" is not as ADD left it", "port "+l.Port)
 		}
 	}
 	return nil
+}
+
+// Shortfalls returns what these legs do without on this machine, for people.
+func (n *Node) Shortfalls(ctx context.Context, legs []Leg) []*Shortfall {
+	_, err := forward{n.h, n.lockDir}.intact(ctx, legs)
+	return Shortfalls(err)
 }
 
 // Intact tells whether everything that these legs need stands.
@@ -146,7 +156,7 @@ func (n *Node) Restore(ctx context.Context, wanted Legs) (restored bool, err err
 		var failed error
 		for _, p := range n.parts() {
 			ok, err := p.intact(ctx, legs)
-			if err == nil && !ok {
+			if (err == nil || mere(err)) && !ok {
 				err = p.restore(ctx, legs)
 				restored = restored || err == nil
 			}
@@ -177,20 +187,16 @@ func (n *Node) alone(ctx context.Context, fn func() error) error {
 	return fn()
 }
 
-// each stops at the first error that is no mere shortfall, which it returns at
+// each stops at the first error that is more than shortfalls, which it joins at
 // the end.
 func each(parts []named, fn func(part) error) error {
-	var short *Shortfall
+	var short error
 	for _, p := range parts {
 		err := fn(p.part)
-		if s := mere(err); s != nil {
-			short = s
-		} else if err != nil {
+		if err != nil && !mere(err) {
 			return err
 		}
+		short = errors.Join(short, err)
 	}
-	if short != nil {
-		return short
-	}
-	return nil // not a nil *Shortfall
+	return short
 }

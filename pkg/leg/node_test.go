@@ -268,3 +268,19 @@ func TestAPodKnowsItsNodesAddressesButThoseOfServices(t *testing.T) {
 		t.Errorf("%d addresses, the first %v (%v); want 64, the node's first", len(addrs), addrs[:1], err)
 	}
 }
+
+// TestTheNodesAddressesAreReadOnce for all Pods: under IPVS they are thousands.
+func TestTheNodesAddressesAreReadOnce(t *testing.T) {
+	p := apart(t)
+	own := leg.AddressesOf(p.node.Handle)
+	for _, svc := range []netconf.Service{p.leg.Service, {NodeIP: p.leg.NodeIP}} {
+		_, err := own.NodeIP(svc)
+		must(t, err)
+	}
+	p.node.Address(t, "lo", "192.0.2.77/32")
+	for addrs, want := range map[*leg.Addresses]int{&own: 1, new(leg.AddressesOf(p.node.Handle)): 2} {
+		if got, err := addrs.Towards(p.leg); err != nil || len(got) != want {
+			t.Errorf("got %v, want %d (%v)", got, want, err)
+		}
+	}
+}

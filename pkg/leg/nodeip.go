@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/containernetworking/cni/pkg/types"
 
@@ -25,17 +26,38 @@ const ipvsDevice = "kube-ipvs0"
 // of the configuration, else the source of the node's default route. Code 7 if
 // there is neither, or the configured one is not the node's.
 func NodeIP(h *rtnl.Handle, svc netconf.Service) (netip.Addr, error) {
+	return AddressesOf(h).NodeIP(svc)
+}
+
+// NodeAddrs is Addresses.Towards, for a single Pod.
+func NodeAddrs(h *rtnl.Handle, l Leg) ([]netip.Addr, error) { return AddressesOf(h).Towards(l) }
+
+// Addresses are a node's own IPv4 addresses, read when one is first needed, and as
+// they were then. Under IPVS the kernel lists each Service's: who asks for many Pods,
+// or more than once, has it do so once.
+type Addresses struct {
+	h   *rtnl.Handle
+	own func() ([]ownAddr, error)
+}
+
+// AddressesOf returns those of the handle's namespace.
+func AddressesOf(h *rtnl.Handle) Addresses {
+	return Addresses{h, sync.OnceValues(func() ([]ownAddr, error) { return ownAddrs(h) })}
+}
+
+// NodeIP is the function of that name.
+func (n Addresses) NodeIP(svc netconf.Service) (netip.Addr, error) {
 	if !svc.NodeIP.IsValid() {
 		// Any address beyond the node's own networks: the kernel is asked, nothing
 		// is sent.
-		addr, err := h.SourceTo(netip.AddrFrom4([4]byte{1, 1, 1, 1}))
+		addr, err := n.h.SourceTo(netip.AddrFrom4([4]byte{1, 1, 1, 1}))
 		if errors.Is(err, rtnl.ErrNoRoute) {
 			return netip.Addr{}, types.NewError(uint(leaseapi.CodeConfig), `key "service.nodeIP" is absent, and the node has no default route to tell its address by`,
 				"allowed: one of this node's IPv4 addresses")
 		}
 		return addr, err
 	}
-	own, err := ownAddrs(h)
+	own, err := n.own()
 	if err != nil {
 		return netip.Addr{}, err
 	}
@@ -50,16 +72,15 @@ func NodeIP(h *rtnl.Handle, svc netconf.Service) (netip.Addr, error) {
 		"allowed: "+strings.Join(names[:min(len(names), 8)], ", "))
 }
 
-// NodeAddrs returns the node's own IPv4 addresses that the leg's Pod reaches by
-// the leg, the node IP first, 64 at most: those of all links but loopback's
-// 127/8, kube-ipvs0's, what lies in a Service network, and what stands beside
-// the Pod on the leg's own device.
-func NodeAddrs(h *rtnl.Handle, l Leg) ([]netip.Addr, error) {
-	own, err := ownAddrs(h)
+// Towards returns those that the leg's Pod reaches by the leg, the node IP first,
+// 64 at most: those of all links but loopback's 127/8, kube-ipvs0's, what lies in
+// a Service network, and what stands beside the Pod on the leg's own device.
+func (n Addresses) Towards(l Leg) ([]netip.Addr, error) {
+	own, err := n.own()
 	if err != nil {
 		return nil, err
 	}
-	near, err := l.neighbourhood(h, own)
+	near, err := l.neighbourhood(n.h, own)
 	if err != nil {
 		return nil, err
 	}

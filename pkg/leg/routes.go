@@ -24,7 +24,7 @@ const forwarding = "net/ipv4/ip_forward"
 // routes are a host route and a permanent neighbour for each address of a Pod
 // that is not beside the node on the leg's device anyway. The node forwards, as
 // isGateway has it.
-type routes struct{ h *rtnl.Handle }
+type routes struct{ Addresses }
 
 func (r routes) add(_ context.Context, l Leg, _ Legs) error {
 	if err := r.h.SetSysctls(rtnl.Sysctl{Path: forwarding, Value: "1"}); err != nil {
@@ -35,7 +35,7 @@ func (r routes) add(_ context.Context, l Leg, _ Legs) error {
 
 // put makes the way to these addresses of the leg's.
 func (r routes) put(l Leg, pods []netip.Addr) error {
-	own, err := ownAddrs(r.h)
+	own, err := r.own()
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (r routes) standing(legs []Leg) (standing, error) {
 		near:   make(map[string]neighbourhood), bound: make(map[string]map[netip.Addr]net.HardwareAddr),
 	}
 	var err error
-	if s.own, err = ownAddrs(r.h); err != nil {
+	if s.own, err = r.own(); err != nil {
 		return s, err
 	}
 	ours, err := r.h.RoutesOf(Origin)
