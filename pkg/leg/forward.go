@@ -7,9 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mdlayher/netlink"
-	"golang.org/x/sys/unix"
-
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -58,18 +55,14 @@ func (f forward) settle(all []acceptance) error {
 // each calls fn with every FORWARD chain that the namespace has. Where iptables
 // has none, nothing of it can drop, and to make one would be a change that stays.
 func (f forward) each(fn func(*chain) error) error {
-	var conn *netlink.Conn
-	err := f.h.Do(func() (err error) {
-		conn, err = netlink.Dial(unix.NETLINK_NETFILTER, nil)
-		return err
-	})
+	t, err := open(f.h)
 	if err != nil {
 		return fmt.Errorf("nftables: %w", err)
 	}
-	defer func() { _ = conn.Close() }()
+	defer t.close()
 	var failed error
 	for _, fam := range families() {
-		chains, err := f.chains(conn, fam)
+		chains, err := f.chains(t.conn, fam)
 		if err != nil {
 			return errors.Join(failed, err)
 		}

@@ -2,14 +2,13 @@ package leg
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/coreos/go-iptables/iptables"
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
+
+	"github.com/podlan/podlan/pkg/nft"
 )
 
 // family is IPv4 or IPv6, as iptables sees it.
@@ -29,6 +28,9 @@ func families() []family {
 	}
 }
 
+// table is iptables' in nftables.
+func (f family) table() nft.Table { return nft.Table{Family: f.nfproto, Name: forwardTable} }
+
 // The chain that we look at, in both backends.
 const (
 	forwardTable = "filter"
@@ -41,7 +43,7 @@ type chain struct {
 	forward
 	family
 	backend backend
-	conn    *netlink.Conn
+	conn    *nft.Conn
 	// bridged: frames that are merely bridged pass it.
 	bridged bool
 	// drops: its policy is to drop.
@@ -53,23 +55,23 @@ type chain struct {
 type backend string
 
 const (
-	nft    backend = "nft"
+	tables backend = "nft"
 	legacy backend = "legacy"
 )
 
 // chains returns the family's FORWARD of each backend that has one.
-func (f forward) chains(conn *netlink.Conn, fam family) ([]chain, error) {
+func (f forward) chains(conn *nft.Conn, fam family) ([]chain, error) {
 	bridged, err := passes(f.h, fam)
 	if err != nil {
 		return nil, err
 	}
 	var found []chain
-	has, drops, err := askChain(conn, fam.nfproto, forwardTable, forwardChain)
+	has, drops, err := askChain(conn, fam.table(), forwardChain)
 	if err != nil {
 		return nil, err
 	}
 	if has {
-		found = append(found, chain{forward: f, family: fam, backend: nft, conn: conn, bridged: bridged, drops: drops})
+		found = append(found, chain{forward: f, family: fam, backend: tables, conn: conn, bridged: bridged, drops: drops})
 	}
 	has, err = f.hasLegacy(fam)
 	if err != nil {
@@ -94,9 +96,9 @@ func (c *chain) notes() (notes []string, err error) {
 		})
 		return notes, err
 	}
-	stand, err := listRules(c.conn, c.nfproto, forwardTable, forwardChain)
+	stand, err := c.conn.Rules(c.table(), forwardChain)
 	for _, r := range stand {
-		notes = append(notes, noteIn(r.exprs, r.userdata))
+		notes = append(notes, noteIn(r.Exprs, r.UserData))
 	}
 	return notes, err
 }
@@ -185,41 +187,22 @@ func (c *chain) settle(all []acceptance) error {
 }
 
 // askChain tells whether there is the chain, and whether its policy is to drop.
-func askChain(conn *netlink.Conn, family byte, table, chain string) (has, drops bool, err error) {
-	question, err := request(family, unix.NFT_MSG_GETCHAIN, 0, func(ae *encoder) {
-		ae.String(unix.NFTA_CHAIN_TABLE, table)
+func askChain(conn *nft.Conn, t nft.Table, chain string) (has, drops bool, err error) {
+	const drop = 0 // NF_DROP
+	err = conn.Ask("chain "+chain, t.Family, unix.NFT_MSG_GETCHAIN, 0, func(ae *nft.Encoder) {
+		ae.String(unix.NFTA_CHAIN_TABLE, t.Name)
 		ae.String(unix.NFTA_CHAIN_NAME, chain)
+	}, func(ad *nft.Decoder) error {
+		for has = true; ad.Next(); {
+			if ad.Type() == unix.NFTA_CHAIN_POLICY {
+				drops = ad.Uint32() == drop
+			}
+		}
+		return nil
 	})
-	if err != nil {
-		return false, false, err
-	}
-	answers, err := conn.Execute(question)
-	// Also a kernel without nf_tables, or without it for the family.
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
+	// A kernel without nf_tables, or without it for the family.
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return false, false, nil
 	}
-	if err != nil || len(answers) == 0 {
-		return false, false, err
-	}
-	drops, err = policyDrops(answers[0])
-	return true, drops, err
-}
-
-func policyDrops(m netlink.Message) (bool, error) {
-	const drop = 0 // NF_DROP
-	if len(m.Data) < 4 {
-		return false, nil
-	}
-	ad, err := netlink.NewAttributeDecoder(m.Data[4:])
-	if err != nil {
-		return false, fmt.Errorf("nft chain: %w", err)
-	}
-	ad.ByteOrder = binary.BigEndian
-	drops := false
-	for ad.Next() {
-		if ad.Type() == unix.NFTA_CHAIN_POLICY {
-			drops = ad.Uint32() == drop
-		}
-	}
-	return drops, ad.Err()
+	return has, drops, err
 }

@@ -82,17 +82,14 @@ func removals(t *testing.T, n *rtnltest.Netns, fn func()) (count int) {
 	changed(t, n, func(c *nftables.Conn) { c.AddTable(last) })
 	defer changed(t, n, func(c *nftables.Conn) { c.DelTable(last) })
 	for {
-		messages, err := e.conn.Receive()
+		events, err := e.all.Next(t.Context())
 		must(t, err)
-		for _, m := range messages {
-			table, _ := names(m.Data[4:], 0)
-			switch m.Header.Type & 0xff {
-			case unix.NFT_MSG_DELTABLE:
+		for _, ev := range events {
+			switch {
+			case ev.Kind == unix.NFT_MSG_DELTABLE:
 				count++
-			case unix.NFT_MSG_NEWTABLE:
-				if table == last.Name {
-					return count
-				}
+			case ev.Kind == unix.NFT_MSG_NEWTABLE && ev.Table == last.Name:
+				return count
 			}
 		}
 	}

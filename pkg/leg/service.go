@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
-	nf "github.com/podlan/podlan/pkg/nft"
+	"github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -41,7 +41,7 @@ func (t *table) join(l Leg) (done bool, err error) {
 	if err != nil || !stood.whole || stood.disputed(l) || !wanted.services.equal(stood.services) {
 		return false, err
 	}
-	return true, t.batch(func(b *nf.Batch) { update(b, stood, wanted) })
+	return true, t.batch(func(b *nft.Batch) { update(b, stood, wanted) })
 }
 
 func (r rules) remove(ctx context.Context, l Leg, others []Leg) error {
@@ -66,7 +66,7 @@ func (t *table) leave(l Leg, others []Leg) (done bool, err error) {
 	}
 	if len(others) == 0 {
 		if stood.exists { // to remove one costs a wait
-			err = t.batch((*nf.Batch).DropTable)
+			err = t.batch((*nft.Batch).DropTable)
 		}
 		return true, err
 	}
@@ -74,7 +74,7 @@ func (t *table) leave(l Leg, others []Leg) (done bool, err error) {
 		return false, nil
 	}
 	wanted := stood.without(l).with(heirs(l, others)...)
-	return true, t.batch(func(b *nf.Batch) { update(b, stood, wanted) })
+	return true, t.batch(func(b *nft.Batch) { update(b, stood, wanted) })
 }
 
 // heirs are the others with those of the leg's addresses that they have too.
@@ -125,11 +125,11 @@ func (r rules) change(ctx context.Context, fn func(contents) contents) error {
 		case wanted.equal(stood) && (stood.whole || !stood.exists):
 			return nil
 		case wanted.empty():
-			return t.batch((*nf.Batch).DropTable)
+			return t.batch((*nft.Batch).DropTable)
 		case stood.whole && wanted.services.equal(stood.services):
-			return t.batch(func(b *nf.Batch) { update(b, stood, wanted) })
+			return t.batch(func(b *nft.Batch) { update(b, stood, wanted) })
 		}
-		return t.batch(func(b *nf.Batch) {
+		return t.batch(func(b *nft.Batch) {
 			if stood.exists { // to remove one costs a wait
 				b.DropTable()
 			}

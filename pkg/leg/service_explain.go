@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
-	nf "github.com/podlan/podlan/pkg/nft"
+	"github.com/podlan/podlan/pkg/nft"
 )
 
 // explain turns a refusal of the kernel's into code 106 with what it takes.
@@ -26,7 +26,7 @@ func remedy(err error, errno unix.Errno) string {
 	case unix.EPERM, unix.EACCES:
 		return "it takes CAP_NET_ADMIN in this network namespace"
 	case unix.EPROTONOSUPPORT, unix.EINVAL: // the latter to a question: no nfnetlink, no nf_tables
-		if _, inBatch := errors.AsType[*nf.RefusedError](err); !inBatch {
+		if _, inBatch := errors.AsType[*nft.RefusedError](err); !inBatch {
 			return "the kernel lacks nf_tables (CONFIG_NF_TABLES)"
 		}
 	case unix.EOPNOTSUPP, unix.EAFNOSUPPORT, unix.ENOENT:
@@ -40,7 +40,7 @@ func remedy(err error, errno unix.Errno) string {
 // missing names the options without which the kernel refuses what it refused, ""
 // if nobody knows.
 func missing(err error) string {
-	r, ok := errors.AsType[*nf.RefusedError](err)
+	r, ok := errors.AsType[*nft.RefusedError](err)
 	if !ok {
 		return ""
 	}

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podlan/podlan/pkg/leaseapi"
-	nf "github.com/podlan/podlan/pkg/nft"
+	"github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
@@ -21,13 +21,13 @@ func TestARefusalNamesWhatTheKernelLacks(t *testing.T) {
 	}{
 		"no nf_tables":   {fmt.Errorf("dial: %w", unix.EPROTONOSUPPORT), "CONFIG_NF_TABLES"},
 		"its first word": {fmt.Errorf("ask: %w", unix.EINVAL), "CONFIG_NF_TABLES"},
-		"no capability":  {&nf.RefusedError{Message: unix.NFT_MSG_NEWSET, Errno: unix.EPERM}, "CAP_NET_ADMIN"},
-		"no family":      {&nf.RefusedError{Message: unix.NFT_MSG_NEWTABLE, Errno: unix.EAFNOSUPPORT}, "CONFIG_NF_TABLES_IPV4"},
-		"no sets":        {&nf.RefusedError{Message: unix.NFT_MSG_NEWSETELEM, Errno: unix.EOPNOTSUPP}, "CONFIG_NF_TABLES_SET"},
-		"no NAT":         {&nf.RefusedError{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOENT}, "the kernel lacks NAT by nf_tables"},
-		"no conntrack":   {&nf.RefusedError{Message: unix.NFT_MSG_NEWRULE, Name: translations()[0].note, Errno: unix.ENOENT}, "CONFIG_NFT_CT"},
-		"something else": {&nf.RefusedError{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOMEM}, "the kernel's log"},
-		"none of it":     {&nf.RefusedError{Message: 255, Errno: unix.ENOENT}, "the kernel's log"},
+		"no capability":  {&nft.RefusedError{Message: unix.NFT_MSG_NEWSET, Errno: unix.EPERM}, "CAP_NET_ADMIN"},
+		"no family":      {&nft.RefusedError{Message: unix.NFT_MSG_NEWTABLE, Errno: unix.EAFNOSUPPORT}, "CONFIG_NF_TABLES_IPV4"},
+		"no sets":        {&nft.RefusedError{Message: unix.NFT_MSG_NEWSETELEM, Errno: unix.EOPNOTSUPP}, "CONFIG_NF_TABLES_SET"},
+		"no NAT":         {&nft.RefusedError{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOENT}, "the kernel lacks NAT by nf_tables"},
+		"no conntrack":   {&nft.RefusedError{Message: unix.NFT_MSG_NEWRULE, Name: translations()[0].note, Errno: unix.ENOENT}, "CONFIG_NFT_CT"},
+		"something else": {&nft.RefusedError{Message: unix.NFT_MSG_NEWCHAIN, Errno: unix.ENOMEM}, "the kernel's log"},
+		"none of it":     {&nft.RefusedError{Message: 255, Errno: unix.ENOENT}, "the kernel's log"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -46,9 +46,9 @@ func TestARefusalNamesWhatTheKernelLacks(t *testing.T) {
 func TestTheMessageThatIsRefusedIsKnown(t *testing.T) {
 	r := rules{rtnltest.New(t).Handle}
 	err := r.session(t.Context(), func(tab *table) error {
-		return tab.batch(func(b *nf.Batch) {
+		return tab.batch(func(b *nft.Batch) {
 			install(b, contents{})
-			b.AddRule(nf.Rule{Chain: "none", Note: translations()[0].note})
+			b.AddRule(nft.Rule{Chain: "none", Note: translations()[0].note})
 			update(b, contents{}, contents{}.with(legOf("vethpl1", "198.18.1.1")))
 		})
 	})

@@ -8,7 +8,7 @@ import (
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 
-	nf "github.com/podlan/podlan/pkg/nft"
+	"github.com/podlan/podlan/pkg/nft"
 )
 
 // masqueradeMark is the bit by which kube-proxy, in every mode, tells its own
@@ -19,13 +19,13 @@ const masqueradeMark = 1 << 14
 // kernel must have for it.
 type translation struct {
 	note, needs string
-	match       nf.Match
+	match       nft.Match
 }
 
 // The registers: the address that is looked at, and the node's.
 const (
-	seen = nf.First
-	node = nf.Second
+	seen = nft.First
+	node = nft.Second
 )
 
 // translations are the table's rules.
@@ -52,30 +52,30 @@ const (
 )
 
 // nodeOf: the set has the packet's address, and the node's address to it.
-func nodeOf(offset uint32, set string) nf.Match {
-	return nf.Match{
-		nf.Network(offset, 4).Into(seen),
+func nodeOf(offset uint32, set string) nft.Match {
+	return nft.Match{
+		nft.Network(offset, 4).Into(seen),
 		&expr.Lookup{SourceRegister: seen, DestRegister: node, IsDestRegSet: true, SetName: set},
 	}
 }
 
 // askedFor: the set has the destination that the connection's first packet came
 // with.
-func askedFor(set string) nf.Match {
+func askedFor(set string) nft.Match {
 	const original = 0 // IP_CT_DIR_ORIGINAL
 	// At the older key, NFT_CT_DST, which says no family, nft crashes.
-	return nf.Match{&expr.Ct{Register: seen, Key: unix.NFT_CT_DST_IP, Direction: original}, nf.In(set)}
+	return nft.Match{&expr.Ct{Register: seen, Key: unix.NFT_CT_DST_IP, Direction: original}, nft.In(set)}
 }
 
-func marked(bit uint32) nf.Match {
-	return nf.Meta(expr.MetaKeyMARK).Masked(binary.NativeEndian.AppendUint32(nil, bit), expr.CmpOpNeq, make([]byte, 4))
+func marked(bit uint32) nft.Match {
+	return nft.Meta(expr.MetaKeyMARK).Masked(binary.NativeEndian.AppendUint32(nil, bit), expr.CmpOpNeq, make([]byte, 4))
 }
 
 // asNode gives the connection the node's address. The port is any, as
 // kube-proxy has it: two Pods that take the same one at the same moment would
 // lose a packet.
-func asNode() nf.Match {
-	return nf.Match{&expr.NAT{
+func asNode() nft.Match {
+	return nft.Match{&expr.NAT{
 		Type: expr.NATTypeSourceNAT, Family: uint32(nftables.TableFamilyIPv4),
 		RegAddrMin: node, FullyRandom: true,
 	}}

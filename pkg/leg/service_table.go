@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	nf "github.com/podlan/podlan/pkg/nft"
+	"github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/rtnl"
 )
 
@@ -20,11 +20,11 @@ const (
 )
 
 // serviceTable is the table "ip podlan_service" of a namespace.
-func serviceTable() nf.Table { return nf.Table{Family: unix.NFPROTO_IPV4, Name: tableName} }
+func serviceTable() nft.Table { return nft.Table{Family: unix.NFPROTO_IPV4, Name: tableName} }
 
 // table is an open socket to it.
 type table struct {
-	conn *nf.Conn
+	conn *nft.Conn
 	// heard counts the elements that were read.
 	heard int
 }
@@ -35,7 +35,7 @@ const batchSize = 4 << 20
 func open(h *rtnl.Handle) (*table, error) {
 	t := &table{}
 	err := h.Do(func() (err error) {
-		t.conn, err = nf.Dial(batchSize)
+		t.conn, err = nft.Dial(batchSize)
 		return err
 	})
 	return t, err
@@ -44,8 +44,8 @@ func open(h *rtnl.Handle) (*table, error) {
 func (t *table) close() { _ = t.conn.Close() }
 
 // batch sends what fill adds as one transaction.
-func (t *table) batch(fill func(*nf.Batch)) error {
-	b := nf.NewBatch(serviceTable())
+func (t *table) batch(fill func(*nft.Batch)) error {
+	b := nft.NewBatch(serviceTable())
 	fill(b)
 	return t.conn.Send(b)
 }
@@ -56,11 +56,11 @@ func (t *table) stands() (contents, error) { return t.holding(t.elements) }
 // standsFor reads what the table holds, but of Pods only the leg's: the answer
 // does not grow with them.
 func (t *table) standsFor(l Leg) (contents, error) {
-	return t.holding(func(set string) ([]nf.Standing, error) { return t.those(set, l.addrs()) })
+	return t.holding(func(set string) ([]nft.Standing, error) { return t.those(set, l.addrs()) })
 }
 
 // holding reads what the table holds, with Pods as they are asked for in a set.
-func (t *table) holding(pods func(set string) ([]nf.Standing, error)) (c contents, err error) {
+func (t *table) holding(pods func(set string) ([]nft.Standing, error)) (c contents, err error) {
 	var awake bool
 	if c.exists, awake, err = t.conn.Table(serviceTable()); err != nil || !c.exists {
 		return c, err
@@ -84,13 +84,13 @@ func (t *table) holding(pods func(set string) ([]nf.Standing, error)) (c content
 // whole tells whether the table's rules are this version's.
 func (t *table) whole() (bool, error) {
 	stand, err := t.conn.Rules(serviceTable(), chainName)
-	same := slices.EqualFunc(stand, translations(), func(has nf.StandingRule, want translation) bool {
+	same := slices.EqualFunc(stand, translations(), func(has nft.StandingRule, want translation) bool {
 		return has.Note == want.note
 	})
 	return same, err
 }
 
-func byPod(els []nf.Standing) map[netip.Addr]shown {
+func byPod(els []nft.Standing) map[netip.Addr]shown {
 	found := make(map[netip.Addr]shown)
 	for _, e := range els {
 		pod, isPod := netip.AddrFromSlice([]byte(e.Key))
@@ -122,7 +122,7 @@ func (t *table) readServices() (spans, error) {
 }
 
 // elements are those of a set, none of one that another version's table lacks.
-func (t *table) elements(set string) ([]nf.Standing, error) {
+func (t *table) elements(set string) ([]nft.Standing, error) {
 	els, err := t.conn.Elements(serviceTable(), set)
 	t.heard += len(els)
 	return els, err
@@ -130,8 +130,8 @@ func (t *table) elements(set string) ([]nf.Standing, error) {
 
 // those are the elements of these addresses alone, each asked for by itself. What
 // is not there is not returned.
-func (t *table) those(set string, addrs []netip.Addr) ([]nf.Standing, error) {
-	var els []nf.Standing
+func (t *table) those(set string, addrs []netip.Addr) ([]nft.Standing, error) {
+	var els []nft.Standing
 	for _, a := range addrs {
 		one, ok, err := t.conn.Element(serviceTable(), set, string(a.AsSlice()))
 		if err != nil {

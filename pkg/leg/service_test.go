@@ -8,7 +8,7 @@ import (
 	"github.com/google/nftables"
 
 	"github.com/podlan/podlan/pkg/netconf"
-	nf "github.com/podlan/podlan/pkg/nft"
+	"github.com/podlan/podlan/pkg/nft"
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
@@ -247,7 +247,7 @@ func TestSpansMergeWhatTouchesAndReadBackWhatASetHolds(t *testing.T) {
 			}
 			r := rules{rtnltest.New(t).Handle}
 			must(t, r.session(t.Context(), func(tab *table) error {
-				if err := tab.batch(func(b *nf.Batch) { install(b, contents{services: got}) }); err != nil {
+				if err := tab.batch(func(b *nft.Batch) { install(b, contents{services: got}) }); err != nil {
 					return err
 				}
 				stood, err := tab.readServices()

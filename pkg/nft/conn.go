@@ -29,11 +29,11 @@ func Dial(room int) (*Conn, error) {
 	if err := errors.Join(nl.SetWriteBuffer(room), nl.SetReadBuffer(room)); err != nil {
 		return nil, errors.Join(err, nl.Close())
 	}
-	return NewConn(nl), nil
+	return newConn(nl), nil
 }
 
-// NewConn uses a socket that is open.
-func NewConn(nl *netlink.Conn) *Conn { return &Conn{nl: nl} }
+// newConn uses a socket that is open.
+func newConn(nl *netlink.Conn) *Conn { return &Conn{nl: nl} }
 
 // Close waits, about 10 ms, until the kernel has freed what was removed before.
 func (c *Conn) Close() error { return c.nl.Close() }
