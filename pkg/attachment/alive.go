@@ -1,7 +1,9 @@
 package attachment
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"time"
 
@@ -40,6 +42,24 @@ func FateOf(rec Record, bootID string, now time.Duration) Fate {
 		return Orphaned
 	}
 	return Alive
+}
+
+// leadsToPod is nil where the record's path leads to the Pod's namespace. What has
+// taken it since, as a PID that is used again, may be the node's own.
+func (r Record) leadsToPod() error {
+	inode, err := pod.NetnsInode(r.Netns)
+	if err == nil && inode != r.NetnsInode {
+		err = fmt.Errorf("the namespace at %s is not the Pod's any more", r.Netns)
+	}
+	return err
+}
+
+// Readdress gives the Pod's end that address configuration for what is on record.
+func (r Record) Readdress(ctx context.Context, cfg pod.IPConfig) error {
+	if err := r.leadsToPod(); err != nil {
+		return err
+	}
+	return pod.Readdress(ctx, r.Netns, r.IfName, r.Addrs, cfg)
 }
 
 // Stamped returns the record with this boot and the deadline, budget from now.

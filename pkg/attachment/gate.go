@@ -49,7 +49,7 @@ func (g Gate) shut(ctx context.Context, rec Record) error {
 		return g.Guard.Add(ctx, asking)
 	}
 	// Nothing else keeps the address off the segment.
-	return pod.Readdress(ctx, rec.Netns, rec.IfName, rec.Addrs, pod.IPConfig{})
+	return rec.Readdress(ctx, pod.IPConfig{})
 }
 
 // Open lets the Pod use the record's addresses again. The node's way to them

@@ -3,7 +3,6 @@ package attachment
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 
@@ -66,15 +65,10 @@ func (r Record) SideGiven() leg.PodSide {
 }
 
 // ConfigureLeg gives the Pod's end its side, as it is to be now, and returns the
-// record with it. A *leg.Shortfall beside the record: all but that stands. What has
-// taken the namespace's path since, as a PID that is used again, is left alone.
+// record with it. A *leg.Shortfall beside the record: all but that stands.
 func (r Record) ConfigureLeg(ctx context.Context, h *rtnl.Handle) (Record, error) {
-	inode, err := pod.NetnsInode(r.Netns)
-	if err != nil {
+	if err := r.leadsToPod(); err != nil {
 		return r, err
-	}
-	if inode != r.NetnsInode {
-		return r, fmt.Errorf("the namespace at %s is not the Pod's any more", r.Netns)
 	}
 	side, err := r.SideNow(h, leg.AddressesOf(h))
 	if err != nil {

@@ -188,7 +188,7 @@ func (f *follower) readdress(ctx context.Context, rec *attachment.Record, lease 
 	if rec.Lease != nil {
 		priority = rec.Lease.RoutePriority
 	}
-	if err := pod.Readdress(ctx, rec.Netns, rec.IfName, rec.Addrs, leasedConfig(lease, priority)); err != nil {
+	if err := rec.Readdress(ctx, leasedConfig(lease, priority)); err != nil {
 		return fmt.Errorf("give the Pod %s: %w", lease.Address, err)
 	}
 	if rec.Addrs[0] != lease.Address {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 
 	"github.com/podlan/podlan/pkg/attachment"
@@ -13,7 +12,6 @@ import (
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/segment"
-	"github.com/podlan/podlan/pkg/statefile"
 )
 
 // legs keeps both sides of the Pods' legs as they are to be: the node's, after
@@ -67,7 +65,7 @@ func (k *legs) follow(ctx context.Context, seen attachment.Record, latest netcon
 	if !seen.LegWanted() {
 		return seen, k.never(seen, latest), nil
 	}
-	if err := k.device(ctx, seen); errors.Is(err, statefile.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
+	if err := k.device(ctx, seen); notNow(err) {
 		return seen, nil, nil
 	} else if err != nil {
 		return seen, nil, err
@@ -78,7 +76,7 @@ func (k *legs) follow(ctx context.Context, seen attachment.Record, latest netcon
 		return seen, behind, errors.Join(noIP, err)
 	}
 	lock, rec, err := k.store.TryTake(seen.Key)
-	if errors.Is(err, statefile.ErrLocked) || errors.Is(err, fs.ErrNotExist) {
+	if notNow(err) {
 		return seen, behind, noIP
 	}
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
 	"github.com/podlan/podlan/pkg/rtnl"
+	"github.com/podlan/podlan/pkg/pod"
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
@@ -202,6 +203,14 @@ func TestWhatHasTakenADeadPodsPlaceIsLeftAlone(t *testing.T) {
 	restorer.once(t.Context())
 	if _, err := rec.ConfigureLeg(t.Context(), r.Handle); err == nil {
 		t.Error("a namespace that is not the Pod's is changed")
+	}
+	if err := rec.Readdress(t.Context(), pod.IPConfig{}); err == nil {
+		t.Error("its address is taken from somebody else")
+	}
+	addrs, err := somebody.Addrs(somebody.Must(t, rec.IfName).Attrs().Index)
+	must(t, err)
+	if !slices.ContainsFunc(addrs, hasPrefix(rec.Addrs[0])) {
+		t.Errorf("somebody else has %v left", addrs)
 	}
 	routes, err := somebody.RoutesOf(leg.Origin)
 	must(t, err)
