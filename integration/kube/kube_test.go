@@ -53,7 +53,7 @@ func newSite(t *testing.T) *site {
 	l := lab.New(t, lab.Options{CNIPath: reference(t)})
 	s := &site{Lab: l, host: l.Host("host"), far: l.Network("far", netip.MustParsePrefix("100.64.0.0/16")), cluster: kube.New(t, l)}
 	l.Route(s.far)
-	s.host.Answers(":8080")
+	answers(s.host.Netns)
 	for _, mode := range kube.Modes() {
 		for _, bridgeNF := range []bool{false, true} {
 			name := string(mode) + "-" + strconv.Itoa(number(bridgeNF))
@@ -77,7 +77,7 @@ func (s *site) newNode(t *testing.T, ln *lab.Node, bridgeNF bool) *node {
 	}
 	n.AddEnv(iptables.Env...)
 	s.far.Plug(n.Netns, "eth2")
-	n.Answers(":8080")
+	answers(n.Netns)
 	n.StartPodland()
 	a := n.Addr.Addr().As4()
 	// Beside the node's own address, far from the server's pool.
@@ -140,7 +140,7 @@ func (n *node) pod(t *testing.T, name string, ipam object, keys object) resident
 	if err != nil {
 		t.Fatalf("ADD: %v", err)
 	}
-	p.Answers(":8080")
+	answers(p.Netns)
 	addr, ok := netip.AddrFromSlice(lab.Result(t, result).IPs[0].Address.IP)
 	if !ok {
 		t.Fatal("ADD: a result without an address")
@@ -148,9 +148,17 @@ func (n *node) pod(t *testing.T, name string, ipam object, keys object) resident
 	return resident{p.Netns, kube.Endpoint{Addr: addr.Unmap(), Node: n.Name()}}
 }
 
+// answers by TCP and by UDP.
+func answers(n *lab.Netns) {
+	n.Answers(":8080")
+	n.AnswersDatagrams(":8080")
+}
+
 // mapped has the runtime ask for a Pod's hostPort.
 func mapped(name string) lab.Attachment {
-	return lab.Attachment{CapabilityArgs: object{
-		"portMappings": []object{{"hostPort": hostPort(name), "containerPort": target, "protocol": "tcp"}},
-	}}
+	var mappings []object
+	for _, protocol := range []string{"tcp", "udp"} {
+		mappings = append(mappings, object{"hostPort": hostPort(name), "containerPort": target, "protocol": protocol})
+	}
+	return lab.Attachment{CapabilityArgs: object{"portMappings": mappings}}
 }

@@ -3,8 +3,10 @@
 package kube_test
 
 import (
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/vishvananda/netlink"
@@ -25,13 +27,7 @@ func TestARealKubeProxyLeadsToEndpointsOnTheLAN(t *testing.T) {
 		"hostPorts":      s.hostPorts(),
 		"without":        s.directly(),
 	}
-	for _, questions := range all {
-		for _, q := range questions {
-			if q.service.Name != "" {
-				s.cluster.AwaitRules(q.node.Node, q.service)
-			}
-		}
-	}
+	s.await(slices.Concat(slices.Collect(maps.Values(all))...))
 	for what, questions := range all {
 		t.Run(what, func(t *testing.T) { put(t, questions) })
 	}
@@ -48,6 +44,18 @@ type question struct {
 	node    *node
 	service kube.Service
 	lab.Question
+}
+
+// await waits until kube-proxy has written what the questions need.
+func (s *site) await(all []question) {
+	awaited := map[[2]string]bool{}
+	for _, q := range all {
+		which := [2]string{q.node.Name(), q.service.Name}
+		if q.service.Name != "" && !awaited[which] {
+			s.cluster.AwaitRules(q.node.Node, q.service)
+			awaited[which] = true
+		}
+	}
 }
 
 // ask is a question of no Service.
@@ -67,7 +75,10 @@ func put(t *testing.T, all []question) {
 		questions = append(questions, q.Question)
 	}
 	if err := lab.Put(t.Context(), questions); err != nil {
-		t.Error(err)
+		t.Errorf("by TCP: %v", err)
+	}
+	if err := lab.PutDatagrams(t.Context(), questions); err != nil {
+		t.Errorf("by UDP: %v", err)
 	}
 }
 
