@@ -20,13 +20,14 @@ const target = 8080
 // object is a JSON object, to be written down in a test.
 type object = map[string]any
 
-// site is a cluster on a LAN and on another beside it: a host, and a node for each
-// mode of kube-proxy with bridge-nf off and on. Whoever is an endpoint answers
-// with its name and with who asked.
+// site is a cluster on a LAN and on another beside it: a host that asks, one that
+// only serves, and a node for each mode of kube-proxy with bridge-nf off and on.
+// Whoever is an endpoint answers with its name and with who asked.
 type site struct {
 	*lab.Lab
 	cluster *kube.Cluster
 	host    *lab.Host
+	backend *lab.Host
 	far     *lab.Network
 	nodes   []*node
 }
@@ -51,9 +52,11 @@ type resident struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	l := lab.New(t, lab.Options{CNIPath: reference(t)})
-	s := &site{Lab: l, host: l.Host("host"), far: l.Network("far", netip.MustParsePrefix("100.64.0.0/16")), cluster: kube.New(t, l)}
+	s := &site{Lab: l, host: l.Host("host"), backend: l.Host("backend"), cluster: kube.New(t, l)}
+	s.far = l.Network("far", netip.MustParsePrefix("100.64.0.0/16"))
 	l.Route(s.far)
 	answers(s.host.Netns)
+	answers(s.backend.Netns)
 	for _, mode := range kube.Modes() {
 		for _, bridgeNF := range []bool{false, true} {
 			name := string(mode) + "-" + strconv.Itoa(number(bridgeNF))

@@ -3,6 +3,7 @@
 package kube_test
 
 import (
+	"fmt"
 	"maps"
 	"net"
 	"net/netip"
@@ -133,27 +134,52 @@ func (s *site) nodePorts() (all []question) {
 		}
 		// With bridge-nf the kernel bridges what it has translated, and never to the
 		// port that it came in by: no NodePort leads back to the LAN there.
-		if other := s.nodes[(i+1)%len(s.nodes)]; !n.bridgeNF {
-			// What the node sends on bears its address.
-			port("port", hostNetwork(other), false, n.Addr.Addr())
-			port("port", other.leased, false, n.Addr.Addr())
+		if !n.bridgeNF {
+			for _, r := range s.elsewhere(i) {
+				port("port", r, false, n.Addr.Addr()) // what the node sends on bears its address
+			}
 		}
 	}
 	return all
 }
 
-// loadBalancers send to the nodes and keep the client's address.
+// elsewhere are endpoints of a node's neighbour, and of none.
+func (s *site) elsewhere(node int) []resident {
+	other := s.nodes[(node+1)%len(s.nodes)]
+	return append(other.pods(), hostNetwork(other), resident{s.backend.Netns, kube.Endpoint{Addr: s.backend.Addr.Addr()}})
+}
+
+// loadBalancers, and whoever leads spec.externalIPs, send to the nodes.
 func (s *site) loadBalancers(t *testing.T) (all []question) {
 	t.Helper()
-	for _, n := range s.nodes {
-		for i, to := range append(n.pods(), hostNetwork(n)) {
-			// Beside the LAN's own addresses, one for each.
-			ingress := netip.AddrFrom4([4]byte{198, 19, byte(i), n.Addr.Addr().As4()[3]})
-			routed(t, s.host.Netns, ingress, n.Addr.Addr())
-			svc := s.cluster.Service("balanced-to-"+to.Name(), kube.Spec{
-				Type: kube.LoadBalancer, Port: 80, Target: target, Local: true, Ingress: ingress, Endpoints: []kube.Endpoint{to.at},
-			})
-			all = append(all, ask(n, s.host.Netns, netip.AddrPortFrom(ingress, 80), to.Netns, s.host.Addr.Addr()).of(svc))
+	last := netip.MustParseAddr("198.19.0.0") // beside the LAN's own addresses
+	lead := func(n *node) netip.Addr {
+		last = last.Next()
+		routed(t, s.host.Netns, last, n.Addr.Addr())
+		return last
+	}
+	client := s.host.Addr.Addr()
+	publish := func(n *node, to resident, local bool, seen netip.Addr) {
+		spec := kube.Spec{
+			Type: kube.LoadBalancer, Port: 80, Target: target, Local: local, Endpoints: []kube.Endpoint{to.at},
+			Ingress: lead(n), External: lead(n),
+		}
+		svc := s.cluster.Service(fmt.Sprintf("balanced-%t-to-%s-by-%s", local, to.Name(), n.Name()), spec)
+		for _, at := range []netip.Addr{spec.Ingress, spec.External} {
+			all = append(all, ask(n, s.host.Netns, netip.AddrPortFrom(at, 80), to.Netns, seen).of(svc))
+		}
+	}
+	for i, n := range s.nodes {
+		publish(n, hostNetwork(n), true, client)
+		publish(n, hostNetwork(n), false, client)
+		for _, p := range n.pods() {
+			publish(n, p, true, client)
+			publish(n, p, false, n.Addr.Addr())
+		}
+		if !n.bridgeNF {
+			for _, r := range s.elsewhere(i) {
+				publish(n, r, false, n.Addr.Addr())
+			}
 		}
 	}
 	return all
