@@ -3,6 +3,7 @@
 package kube_test
 
 import (
+	"errors"
 	"maps"
 	"net/netip"
 	"path/filepath"
@@ -38,8 +39,14 @@ type node struct {
 	*lab.Node
 	// bridgeNF tells that what its bridge forwards passes its IP rules.
 	bridgeNF           bool
+	near               object // the network of its Pods on the LAN
 	local, leased, far resident
 }
+
+// back tells whether the node can send a frame back to the LAN that it came from:
+// with bridge-nf the kernel bridges what it has translated on a bridge with the
+// node's address, and no bridge forwards to the port that a frame came in by.
+func (n *node) back() bool { return !n.bridgeNF || n.Bridge == "" }
 
 func (n *node) pods() []resident { return []resident{n.local, n.leased, n.far} }
 
@@ -58,19 +65,26 @@ func newSite(t *testing.T) *site {
 	answers(s.host.Netns)
 	answers(s.backend.Netns)
 	for _, mode := range kube.Modes() {
-		for _, bridgeNF := range []bool{false, true} {
-			name := string(mode) + "-" + strconv.Itoa(number(bridgeNF))
-			n := s.newNode(t, l.Node(name, lab.NodeOptions{Bridge: "lan0"}), bridgeNF)
-			s.cluster.Proxy(n.Node, mode)
-			s.nodes = append(s.nodes, n)
-		}
+		name := string(mode)
+		s.newNode(t, mode, l.Node(name+"-0", lab.NodeOptions{Bridge: "lan0"}), false)
+		s.newNode(t, mode, l.Node(name+"-1", lab.NodeOptions{Bridge: "lan0"}), true)
+		s.newNode(t, mode, l.Node(name+"-nic", lab.NodeOptions{}), true)
 	}
 	return s
 }
 
-func (s *site) newNode(t *testing.T, ln *lab.Node, bridgeNF bool) *node {
+// newNode adds one. Where its address is not on the Pods' bridge, another bridge
+// has one and is older, as docker0 is on many nodes.
+func (s *site) newNode(t *testing.T, mode kube.Mode, ln *lab.Node, bridgeNF bool) {
 	t.Helper()
-	n := &node{Node: ln, bridgeNF: bridgeNF}
+	n := &node{Node: ln, bridgeNF: bridgeNF, near: object{"bridge": "lan0"}}
+	if n.Bridge == "" {
+		n.near = object{"bridge": "near0", "uplink": "eth3"}
+		err := errors.Join(n.AddBridge("docker0", false), n.AddAddress("docker0", netip.MustParsePrefix("172.17.0.1/16")), n.AddNIC("eth3"))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := n.SetSysctl("net.bridge.bridge-nf-call-iptables", strconv.Itoa(number(bridgeNF))); err != nil {
 		t.Fatalf("%v (does the kernel lack br_netfilter?)", err)
 	}
@@ -86,10 +100,11 @@ func (s *site) newNode(t *testing.T, ln *lab.Node, bridgeNF bool) *node {
 	// Beside the node's own address, far from the server's pool.
 	near := netip.AddrFrom4([4]byte{a[0], a[1], a[2] + 77, a[3]})
 	far := netip.AddrFrom4([4]byte{100, 64, 77, a[3]})
-	n.local = n.pod(t, "local", static(near, s.Gateway()), object{"bridge": "lan0"})
-	n.leased = n.pod(t, "leased", object{"type": "podlan-dhcp"}, object{"bridge": "lan0"})
+	n.local = n.pod(t, "local", static(near, s.Gateway()), n.near)
+	n.leased = n.pod(t, "leased", object{"type": "podlan-dhcp"}, n.near)
 	n.far = n.pod(t, "far", static(far, s.far.Gateway()), object{"bridge": "far0", "uplink": "eth2"})
-	return n
+	s.cluster.Proxy(n.Node, mode)
+	s.nodes = append(s.nodes, n)
 }
 
 // static is one address of host-local.

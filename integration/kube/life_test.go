@@ -52,7 +52,7 @@ func (s *site) leavesNothing(t *testing.T) {
 		}
 		a := n.Addr.Addr().As4()
 		a[2] += 78
-		conf, p := n.network("short", static(netip.AddrFrom4(a), s.Gateway()), object{"bridge": "lan0"}), n.Pod("short")
+		conf, p := n.network("short", static(netip.AddrFrom4(a), s.Gateway()), n.near), n.Pod("short")
 		if _, err := n.Add(t.Context(), conf, p); err != nil {
 			t.Fatal(err)
 		}

@@ -49,13 +49,17 @@ type question struct {
 
 // await waits until kube-proxy has written what the questions need.
 func (s *site) await(all []question) {
-	awaited := map[[2]string]bool{}
+	wanted := map[*node]map[string]kube.Service{}
 	for _, q := range all {
-		which := [2]string{q.node.Name(), q.service.Name}
-		if q.service.Name != "" && !awaited[which] {
-			s.cluster.AwaitRules(q.node.Node, q.service)
-			awaited[which] = true
+		if wanted[q.node] == nil {
+			wanted[q.node] = map[string]kube.Service{}
 		}
+		if q.service.Name != "" {
+			wanted[q.node][q.service.Name] = q.service
+		}
+	}
+	for n, services := range wanted {
+		s.cluster.AwaitRules(n.Node, slices.Collect(maps.Values(services))...)
 	}
 }
 
@@ -132,9 +136,7 @@ func (s *site) nodePorts() (all []question) {
 			port("port", p, false, n.Addr.Addr())
 			port("local-port", p, true, client)
 		}
-		// With bridge-nf the kernel bridges what it has translated, and never to the
-		// port that it came in by: no NodePort leads back to the LAN there.
-		if !n.bridgeNF {
+		if n.back() {
 			for _, r := range s.elsewhere(i) {
 				port("port", r, false, n.Addr.Addr()) // what the node sends on bears its address
 			}
@@ -164,7 +166,7 @@ func (s *site) loadBalancers(t *testing.T) (all []question) {
 			Type: kube.LoadBalancer, Port: 80, Target: target, Local: local, Endpoints: []kube.Endpoint{to.at},
 			Ingress: lead(n), External: lead(n),
 		}
-		svc := s.cluster.Service(fmt.Sprintf("balanced-%t-to-%s-by-%s", local, to.Name(), n.Name()), spec)
+		svc := s.cluster.Service(fmt.Sprintf("lb-%t-to-%s-by-%s", local, to.Name(), n.Name()), spec)
 		for _, at := range []netip.Addr{spec.Ingress, spec.External} {
 			all = append(all, ask(n, s.host.Netns, netip.AddrPortFrom(at, 80), to.Netns, seen).of(svc))
 		}
@@ -176,7 +178,7 @@ func (s *site) loadBalancers(t *testing.T) (all []question) {
 			publish(n, p, true, client)
 			publish(n, p, false, n.Addr.Addr())
 		}
-		if !n.bridgeNF {
+		if n.back() {
 			for _, r := range s.elsewhere(i) {
 				publish(n, r, false, n.Addr.Addr())
 			}

@@ -10,12 +10,12 @@ import (
 	"github.com/podlan/podlan/integration/lab"
 )
 
-// AwaitRules waits until the node's kernel has kube-proxy's rules for the Service
-// and all of its endpoints.
-func (c *Cluster) AwaitRules(node *lab.Node, s Service) {
+// AwaitRules waits until the node's kernel has kube-proxy's rules for the Services
+// and all of their endpoints.
+func (c *Cluster) AwaitRules(node *lab.Node, services ...Service) {
 	c.tb.Helper()
-	lab.Eventually(c.tb, "kube-proxy's rules for "+s.Name+" on "+node.Name(), func() error {
-		return c.programmed(c.tb.Context(), node, s)
+	lab.Eventually(c.tb, "kube-proxy's rules on "+node.Name(), func() error {
+		return c.programmed(c.tb.Context(), node, services...)
 	})
 }
 
@@ -38,17 +38,19 @@ func (c *Cluster) Rules(ctx context.Context, node *lab.Node) (string, error) {
 
 // programmed tells whether the rules are there: kube-proxy writes all of a
 // Service in one transaction, so its addresses and its endpoints are enough.
-func (c *Cluster) programmed(ctx context.Context, node *lab.Node, s Service) error {
+func (c *Cluster) programmed(ctx context.Context, node *lab.Node, services ...Service) error {
 	rules, err := c.Rules(ctx, node)
 	if err != nil {
 		return err
 	}
-	complete := s.inNFTables
+	complete := Service.inNFTables
 	if c.proxies[node.Name()].mode == IPTables {
-		complete = s.inIPTables
+		complete = Service.inIPTables
 	}
-	if missing := complete(rules); missing != "" {
-		return fmt.Errorf("no %s in\n%s", missing, rules)
+	for _, s := range services {
+		if missing := complete(s, rules); missing != "" {
+			return fmt.Errorf("Service %s has no %s in\n%s", s.Name, missing, rules)
+		}
 	}
 	return nil
 }
