@@ -3,7 +3,6 @@
 package kube_test
 
 import (
-	"errors"
 	"maps"
 	"net/netip"
 	"path/filepath"
@@ -39,6 +38,7 @@ type node struct {
 	*lab.Node
 	// bridgeNF tells that what its bridge forwards passes its IP rules.
 	bridgeNF           bool
+	mode               kube.Mode
 	near               object // the network of its Pods on the LAN
 	local, leased, far resident
 }
@@ -73,15 +73,12 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// newNode adds one. Where its address is not on the Pods' bridge, another bridge
-// has one and is older, as docker0 is on many nodes.
 func (s *site) newNode(t *testing.T, mode kube.Mode, ln *lab.Node, bridgeNF bool) {
 	t.Helper()
-	n := &node{Node: ln, bridgeNF: bridgeNF, near: object{"bridge": "lan0"}}
+	n := &node{Node: ln, bridgeNF: bridgeNF, mode: mode, near: object{"bridge": "lan0"}}
 	if n.Bridge == "" {
 		n.near = object{"bridge": "near0", "uplink": "eth3"}
-		err := errors.Join(n.AddBridge("docker0", false), n.AddAddress("docker0", netip.MustParsePrefix("172.17.0.1/16")), n.AddNIC("eth3"))
-		if err != nil {
+		if err := n.AddNIC("eth3"); err != nil {
 			t.Fatal(err)
 		}
 	}

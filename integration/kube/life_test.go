@@ -56,7 +56,7 @@ func (s *site) leavesNothing(t *testing.T) {
 		if _, err := n.Add(t.Context(), conf, p); err != nil {
 			t.Fatal(err)
 		}
-		put(t, []question{ask(n, p.Netns, netip.AddrPortFrom(s.host.Addr.Addr(), target), s.host.Netns, netip.AddrFrom4(a))})
+		put(t, []question{ask(p.Netns, netip.AddrPortFrom(s.host.Addr.Addr(), target), s.host.Netns, netip.AddrFrom4(a))})
 		if err := n.Del(t.Context(), conf, p); err != nil {
 			t.Fatal(err)
 		}
