@@ -31,7 +31,7 @@ func TestARealKubeProxyLeadsToEndpointsOnTheLAN(t *testing.T) {
 		"hostPorts":      s.hostPorts(),
 		"without":        s.directly(),
 	}
-	limits := s.limits()
+	limits := s.limits(t)
 	s.await(append(slices.Concat(slices.Collect(maps.Values(all))...), limits...))
 	for what, questions := range all {
 		t.Run(what, func(t *testing.T) { put(t, questions) })
@@ -236,13 +236,22 @@ func (n *node) asksByLAN(at netip.AddrPort, led *node, to resident, svc kube.Ser
 }
 
 // limits are what is not answered, and why is in docs/services.md.
-func (s *site) limits() (all []question) {
+func (s *site) limits(t *testing.T) (all []question) {
+	t.Helper()
 	backend := kube.Endpoint{Addr: s.backend.Addr.Addr()}
 	svc := s.cluster.Service("back-to-the-lan", kube.Spec{Type: kube.NodePort, Port: 80, Target: target, Endpoints: []kube.Endpoint{backend}})
+	first, ingress := s.nodes[0], netip.MustParseAddr("198.19.255.1")
+	routed(t, s.Server().Host.Netns, ingress, first.Addr.Addr())
+	balanced := s.cluster.Service("on-the-first-node", kube.Spec{
+		Type: kube.LoadBalancer, Port: 80, Target: target, Local: true, Ingress: ingress, Endpoints: []kube.Endpoint{first.local.at},
+	})
 	for _, n := range s.nodes {
 		if !n.back() {
 			at := netip.AddrPortFrom(n.Addr.Addr(), svc.NodePort)
 			all = append(all, ask(s.host.Netns, at, s.backend.Netns, n.Addr.Addr()).of(svc))
+		}
+		if n.bridgeNF && n.mode == kube.NFTables {
+			all = append(all, ask(n.local.Netns, netip.AddrPortFrom(ingress, 80), first.local.Netns, n.local.at.Addr).of(balanced))
 		}
 	}
 	return all
