@@ -21,7 +21,7 @@ func serviceLAN(t *testing.T, addr string) (node *lab.Node, asked lab.Question) 
 	t.Helper()
 	l := lab.New(t, options(t, lab.Options{Server: lab.Embedded}))
 	host, node := l.Host("host"), l.Node("n1", lab.NodeOptions{Bridge: "lan0"})
-	host.Answers(":8080")
+	answers(host.Netns, ":8080")
 	must(t, node.SetSysctl("net.ipv4.ip_forward", "1"))
 	s := service{addr: netip.MustParseAddr(addr), endpoint: endpoint{host.Netns, host.Addr.Addr()}}
 	viaNFTables.write(t, node, []service{s})

@@ -63,7 +63,7 @@ func (s *serviceSite) ports(t *testing.T) (all []lab.Question) {
 		var rules []string
 		for i, p := range n.pods {
 			at := netip.AddrPortFrom(n.Addr.Addr(), uint16(first+i))
-			rules = append(rules, fmt.Sprintf("ip daddr %s tcp dport %d dnat to %s:%d", at.Addr(), at.Port(), p.addr, answering))
+			rules = append(rules, fmt.Sprintf("ip daddr %s meta l4proto { tcp, udp } th dport %d dnat to %s:%d", at.Addr(), at.Port(), p.addr, answering))
 			for _, h := range s.hosts {
 				all = append(all, lab.Question{From: h.Netns, At: at, By: p.Netns, Seen: h.Addr.Addr()})
 			}

@@ -54,10 +54,13 @@ func iptablesRules(services []service) string {
 	for i, s := range services {
 		svc, sep := fmt.Sprintf("KUBE-SVC-%d", i), fmt.Sprintf("KUBE-SEP-%d", i)
 		nat = append(nat, ":"+svc+" - [0:0]", ":"+sep+" - [0:0]",
-			fmt.Sprintf("-A KUBE-SERVICES -d %s/32 -p tcp -m tcp --dport %d -j %s", s.addr, servicePort, svc),
 			fmt.Sprintf("-A %s -j %s", svc, sep),
-			fmt.Sprintf("-A %s -s %s/32 -j KUBE-MARK-MASQ", sep, s.endpoint.addr),
-			fmt.Sprintf("-A %s -p tcp -m tcp -j DNAT --to-destination %s:%d", sep, s.endpoint.addr, answering))
+			fmt.Sprintf("-A %s -s %s/32 -j KUBE-MARK-MASQ", sep, s.endpoint.addr))
+		for _, p := range []string{"tcp", "udp"} {
+			nat = append(nat,
+				fmt.Sprintf("-A KUBE-SERVICES -d %s/32 -p %s --dport %d -j %s", s.addr, p, servicePort, svc),
+				fmt.Sprintf("-A %s -p %s -j DNAT --to-destination %s:%d", sep, p, s.endpoint.addr, answering))
+		}
 	}
 	return strings.Join(append(nat, "COMMIT",
 		"*filter", ":KUBE-FORWARD - [0:0]", "-A FORWARD -j KUBE-FORWARD",
@@ -72,10 +75,12 @@ func nftablesRules(services []service) string {
 		chains = append(chains, fmt.Sprintf(`
 	chain endpoint-%[1]d {
 		ip saddr %[2]s jump mark-for-masquerade
-		meta l4proto tcp dnat to %[2]s:%[3]d
+		meta l4proto { tcp, udp } dnat to %[2]s:%[3]d
 	}
 	chain service-%[1]d { goto endpoint-%[1]d; }`, i, s.endpoint.addr, answering))
-		elements = append(elements, fmt.Sprintf("%s . tcp . %d : goto service-%d", s.addr, servicePort, i))
+		for _, p := range []string{"tcp", "udp"} {
+			elements = append(elements, fmt.Sprintf("%s . %s . %d : goto service-%d", s.addr, p, servicePort, i))
+		}
 	}
 	return `table ip kube-proxy {
 	chain mark-for-masquerade { meta mark set meta mark | 0x4000; }

@@ -60,7 +60,7 @@ func newServiceSite(t *testing.T) *serviceSite {
 	s.hosts = []*lab.Host{l.Host("host-near"), s.far.Host("host-far")}
 	for i, gw := range []netip.Addr{l.Gateway(), s.far.Gateway()} {
 		must(t, s.hosts[i].AddRoute("eth0", everywhere(), gw))
-		s.hosts[i].Answers(":8080")
+		answers(s.hosts[i].Netns, ":8080")
 	}
 	return s
 }
@@ -75,7 +75,7 @@ func (s *serviceSite) add(t *testing.T, n *lab.Node, proxy proxyMode, bridgeNF b
 		must(t, n.SetSysctl("net.bridge.bridge-nf-call-"+family, strconv.Itoa(digit(bridgeNF))))
 	}
 	n.AddEnv(toolEnv(t, "iptables")...)
-	n.Answers(":8080")
+	answers(n.Netns, ":8080")
 	n.StartPodland()
 	node := &serviceNode{Node: n, proxy: proxy, near: object{"bridge": "lan0"}}
 	if n.Bridge == "" {
@@ -116,7 +116,7 @@ func (n *serviceNode) settle(t *testing.T, name string, conf []byte) {
 	t.Helper()
 	p := &servicePod{Pod: n.Pod(name), node: n, conf: conf}
 	p.addr = address(t, attach(t, n.Node, conf, p.Pod))
-	p.Answers(":8080")
+	answers(p.Netns, ":8080")
 	n.pods = append(n.pods, p)
 }
 
@@ -176,11 +176,20 @@ func (e endpoint) asked(from *lab.Netns, seen netip.Addr) lab.Question {
 	return lab.Question{From: from, At: netip.AddrPortFrom(e.addr, answering), By: e.ns, Seen: seen}
 }
 
-// put puts all of them.
+// answers by TCP and by UDP.
+func answers(n *lab.Netns, at string) {
+	n.Answers(at)
+	n.AnswersDatagrams(at)
+}
+
+// put puts all of them, by TCP and by UDP.
 func put(t *testing.T, all []lab.Question) {
 	t.Helper()
 	if err := lab.Put(t.Context(), all); err != nil {
-		t.Error(err)
+		t.Errorf("by TCP: %v", err)
+	}
+	if err := lab.PutDatagrams(t.Context(), all); err != nil {
+		t.Errorf("by UDP: %v", err)
 	}
 }
 

@@ -15,8 +15,9 @@
 //
 // The tests carry the build tag kube: `make test-kube` builds Kubernetes before
 // them, which takes minutes, and `go test ./...` shall not. They show, for each mode
-// of kube-proxy and net.bridge.bridge-nf-call-iptables 0 and 1, with the rule of
-// kube-proxy in place that drops what is INVALID for connection tracking:
+// of kube-proxy and net.bridge.bridge-nf-call-iptables 0 and 1, by TCP and by UDP as
+// a resolver asks, with the rule of kube-proxy in place that drops what is INVALID
+// for connection tracking:
 //
 //   - A Pod reaches a ClusterIP whose endpoint is itself, a Pod on its node, a
 //     Pod on another node, a host of the LAN, and a Pod in the network of its
@@ -25,9 +26,15 @@
 //     integration/vlan.)
 //   - What the Pod sends to the LAN, and the LAN to the Pod, keeps both
 //     addresses while kube-proxy runs.
-//   - A NodePort, and a LoadBalancer's address, that stays on the node (Local)
-//     and leads to a bridged Pod: the Pod sees the client's address, and the
-//     answer comes from where the client asked. So does a hostPort.
+//   - A NodePort, a LoadBalancer's address and one of externalIPs that stays on
+//     the node (Local) and leads to a bridged Pod: the Pod sees the client's
+//     address, and the answer comes from where the client asked. So does a
+//     hostPort.
+//   - The same with the policy Cluster, to a Pod of this node, of another, or a
+//     host: the endpoint sees the node that was asked. With bridge-nf, where the
+//     node's address is on the Pods' bridge, not back to the LAN: that nobody
+//     answers there is looked at, too.
+//   - Pods that ask such an address by the LAN.
 //   - The API server is reached from a Pod by the Service "kubernetes".
 //   - kube-proxy comes after the Pod, and restarts: the same.
 //   - Before and after a Pod's life the node's rules are equal, with kube-proxy's

@@ -20,13 +20,14 @@ const target = 8080
 // object is a JSON object, to be written down in a test.
 type object = map[string]any
 
-// site is a cluster on a LAN and on another beside it: a host, and a node for each
-// mode of kube-proxy with bridge-nf off and on. Whoever is an endpoint answers
-// with its name and with who asked.
+// site is a cluster on a LAN and on another beside it: a host that asks, one that
+// only serves, and a node for each mode of kube-proxy with bridge-nf off and on.
+// Whoever is an endpoint answers with its name and with who asked.
 type site struct {
 	*lab.Lab
 	cluster *kube.Cluster
 	host    *lab.Host
+	backend *lab.Host
 	far     *lab.Network
 	nodes   []*node
 }
@@ -37,8 +38,15 @@ type node struct {
 	*lab.Node
 	// bridgeNF tells that what its bridge forwards passes its IP rules.
 	bridgeNF           bool
+	mode               kube.Mode
+	near               object // the network of its Pods on the LAN
 	local, leased, far resident
 }
+
+// back tells whether the node can send a frame back to the LAN that it came from:
+// with bridge-nf the kernel bridges what it has translated on a bridge with the
+// node's address, and no bridge forwards to the port that a frame came in by.
+func (n *node) back() bool { return !n.bridgeNF || n.Bridge == "" }
 
 func (n *node) pods() []resident { return []resident{n.local, n.leased, n.far} }
 
@@ -51,23 +59,29 @@ type resident struct {
 func newSite(t *testing.T) *site {
 	t.Helper()
 	l := lab.New(t, lab.Options{CNIPath: reference(t)})
-	s := &site{Lab: l, host: l.Host("host"), far: l.Network("far", netip.MustParsePrefix("100.64.0.0/16")), cluster: kube.New(t, l)}
+	s := &site{Lab: l, host: l.Host("host"), backend: l.Host("backend"), cluster: kube.New(t, l)}
+	s.far = l.Network("far", netip.MustParsePrefix("100.64.0.0/16"))
 	l.Route(s.far)
-	s.host.Answers(":8080")
+	answers(s.host.Netns)
+	answers(s.backend.Netns)
 	for _, mode := range kube.Modes() {
-		for _, bridgeNF := range []bool{false, true} {
-			name := string(mode) + "-" + strconv.Itoa(number(bridgeNF))
-			n := s.newNode(t, l.Node(name, lab.NodeOptions{Bridge: "lan0"}), bridgeNF)
-			s.cluster.Proxy(n.Node, mode)
-			s.nodes = append(s.nodes, n)
-		}
+		name := string(mode)
+		s.newNode(t, mode, l.Node(name+"-0", lab.NodeOptions{Bridge: "lan0"}), false)
+		s.newNode(t, mode, l.Node(name+"-1", lab.NodeOptions{Bridge: "lan0"}), true)
+		s.newNode(t, mode, l.Node(name+"-nic", lab.NodeOptions{}), true)
 	}
 	return s
 }
 
-func (s *site) newNode(t *testing.T, ln *lab.Node, bridgeNF bool) *node {
+func (s *site) newNode(t *testing.T, mode kube.Mode, ln *lab.Node, bridgeNF bool) {
 	t.Helper()
-	n := &node{Node: ln, bridgeNF: bridgeNF}
+	n := &node{Node: ln, bridgeNF: bridgeNF, mode: mode, near: object{"bridge": "lan0"}}
+	if n.Bridge == "" {
+		n.near = object{"bridge": "near0", "uplink": "eth3"}
+		if err := n.AddNIC("eth3"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := n.SetSysctl("net.bridge.bridge-nf-call-iptables", strconv.Itoa(number(bridgeNF))); err != nil {
 		t.Fatalf("%v (does the kernel lack br_netfilter?)", err)
 	}
@@ -77,16 +91,17 @@ func (s *site) newNode(t *testing.T, ln *lab.Node, bridgeNF bool) *node {
 	}
 	n.AddEnv(iptables.Env...)
 	s.far.Plug(n.Netns, "eth2")
-	n.Answers(":8080")
+	answers(n.Netns)
 	n.StartPodland()
 	a := n.Addr.Addr().As4()
 	// Beside the node's own address, far from the server's pool.
 	near := netip.AddrFrom4([4]byte{a[0], a[1], a[2] + 77, a[3]})
 	far := netip.AddrFrom4([4]byte{100, 64, 77, a[3]})
-	n.local = n.pod(t, "local", static(near, s.Gateway()), object{"bridge": "lan0"})
-	n.leased = n.pod(t, "leased", object{"type": "podlan-dhcp"}, object{"bridge": "lan0"})
+	n.local = n.pod(t, "local", static(near, s.Gateway()), n.near)
+	n.leased = n.pod(t, "leased", object{"type": "podlan-dhcp"}, n.near)
 	n.far = n.pod(t, "far", static(far, s.far.Gateway()), object{"bridge": "far0", "uplink": "eth2"})
-	return n
+	s.cluster.Proxy(n.Node, mode)
+	s.nodes = append(s.nodes, n)
 }
 
 // static is one address of host-local.
@@ -140,7 +155,7 @@ func (n *node) pod(t *testing.T, name string, ipam object, keys object) resident
 	if err != nil {
 		t.Fatalf("ADD: %v", err)
 	}
-	p.Answers(":8080")
+	answers(p.Netns)
 	addr, ok := netip.AddrFromSlice(lab.Result(t, result).IPs[0].Address.IP)
 	if !ok {
 		t.Fatal("ADD: a result without an address")
@@ -148,9 +163,17 @@ func (n *node) pod(t *testing.T, name string, ipam object, keys object) resident
 	return resident{p.Netns, kube.Endpoint{Addr: addr.Unmap(), Node: n.Name()}}
 }
 
+// answers by TCP and by UDP.
+func answers(n *lab.Netns) {
+	n.Answers(":8080")
+	n.AnswersDatagrams(":8080")
+}
+
 // mapped has the runtime ask for a Pod's hostPort.
 func mapped(name string) lab.Attachment {
-	return lab.Attachment{CapabilityArgs: object{
-		"portMappings": []object{{"hostPort": hostPort(name), "containerPort": target, "protocol": "tcp"}},
-	}}
+	var mappings []object
+	for _, protocol := range []string{"tcp", "udp"} {
+		mappings = append(mappings, object{"hostPort": hostPort(name), "containerPort": target, "protocol": protocol})
+	}
+	return lab.Attachment{CapabilityArgs: object{"portMappings": mappings}}
 }

@@ -52,11 +52,11 @@ func (s *site) leavesNothing(t *testing.T) {
 		}
 		a := n.Addr.Addr().As4()
 		a[2] += 78
-		conf, p := n.network("short", static(netip.AddrFrom4(a), s.Gateway()), object{"bridge": "lan0"}), n.Pod("short")
+		conf, p := n.network("short", static(netip.AddrFrom4(a), s.Gateway()), n.near), n.Pod("short")
 		if _, err := n.Add(t.Context(), conf, p); err != nil {
 			t.Fatal(err)
 		}
-		put(t, []question{ask(n, p.Netns, netip.AddrPortFrom(s.host.Addr.Addr(), target), s.host.Netns, netip.AddrFrom4(a))})
+		put(t, []question{ask(p.Netns, netip.AddrPortFrom(s.host.Addr.Addr(), target), s.host.Netns, netip.AddrFrom4(a))})
 		if err := n.Del(t.Context(), conf, p); err != nil {
 			t.Fatal(err)
 		}

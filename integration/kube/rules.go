@@ -10,12 +10,12 @@ import (
 	"github.com/podlan/podlan/integration/lab"
 )
 
-// AwaitRules waits until the node's kernel has kube-proxy's rules for the Service
-// and all of its endpoints.
-func (c *Cluster) AwaitRules(node *lab.Node, s Service) {
+// AwaitRules waits until the node's kernel has kube-proxy's rules for the Services
+// and all of their endpoints.
+func (c *Cluster) AwaitRules(node *lab.Node, services ...Service) {
 	c.tb.Helper()
-	lab.Eventually(c.tb, "kube-proxy's rules for "+s.Name+" on "+node.Name(), func() error {
-		return c.programmed(c.tb.Context(), node, s)
+	lab.Eventually(c.tb, "kube-proxy's rules on "+node.Name(), func() error {
+		return c.programmed(c.tb.Context(), node, services...)
 	})
 }
 
@@ -38,17 +38,19 @@ func (c *Cluster) Rules(ctx context.Context, node *lab.Node) (string, error) {
 
 // programmed tells whether the rules are there: kube-proxy writes all of a
 // Service in one transaction, so its addresses and its endpoints are enough.
-func (c *Cluster) programmed(ctx context.Context, node *lab.Node, s Service) error {
+func (c *Cluster) programmed(ctx context.Context, node *lab.Node, services ...Service) error {
 	rules, err := c.Rules(ctx, node)
 	if err != nil {
 		return err
 	}
-	complete := s.inNFTables
+	complete := Service.inNFTables
 	if c.proxies[node.Name()].mode == IPTables {
-		complete = s.inIPTables
+		complete = Service.inIPTables
 	}
-	if missing := complete(rules); missing != "" {
-		return fmt.Errorf("no %s in\n%s", missing, rules)
+	for _, s := range services {
+		if missing := complete(s, rules); missing != "" {
+			return fmt.Errorf("Service %s has no %s in\n%s", s.Name, missing, rules)
+		}
 	}
 	return nil
 }
@@ -56,15 +58,17 @@ func (c *Cluster) programmed(ctx context.Context, node *lab.Node, s Service) err
 // inIPTables returns what the rules lack of the Service. kube-proxy comments each
 // rule with its Service.
 func (s Service) inIPTables(rules string) (missing string) {
-	name := fmt.Sprintf("default/%s:%s", s.Name, s.port)
-	for _, addr := range s.addrs() {
-		if !hasLine(rules, `"`+name+" ", fmt.Sprintf("-d %s/32", addr)) {
-			return "rule for " + addr.String()
+	for _, p := range s.ports {
+		name := fmt.Sprintf("default/%s:%s", s.Name, p.name)
+		for _, addr := range s.addrs() {
+			if !hasLine(rules, `"`+name+" ", fmt.Sprintf("-d %s/32", addr)) {
+				return "rule for " + addr.String()
+			}
 		}
-	}
-	for _, e := range s.spec.Endpoints {
-		if !hasLine(rules, `"`+name+`"`, fmt.Sprintf("--to-destination %s:%d", e.Addr, s.spec.Target)) {
-			return "endpoint " + e.Addr.String()
+		for _, e := range s.spec.Endpoints {
+			if !hasLine(rules, `"`+name+`"`, fmt.Sprintf("--to-destination %s:%d", e.Addr, s.spec.Target)) {
+				return "endpoint " + e.Addr.String()
+			}
 		}
 	}
 	return ""
@@ -73,17 +77,19 @@ func (s Service) inIPTables(rules string) (missing string) {
 // inNFTables returns what the rules lack of the Service. kube-proxy names a chain
 // after each Service and leads to it by a map of addresses.
 func (s Service) inNFTables(rules string) (missing string) {
-	for _, addr := range s.addrs() {
-		if !strings.Contains(rules, fmt.Sprintf(" %s . tcp . %d : goto ", addr, s.spec.Port)) {
-			return "element for " + addr.String()
+	for _, p := range s.ports {
+		for _, addr := range s.addrs() {
+			if !strings.Contains(rules, fmt.Sprintf(" %s . %s . %d : goto ", addr, p.protocol, s.spec.Port)) {
+				return "element for " + addr.String()
+			}
 		}
-	}
-	// Other chains of the Service are for what comes from outside.
-	name := regexp.QuoteMeta(fmt.Sprintf("default/%s/tcp/%s", s.Name, s.port))
-	chain := regexp.MustCompile(`(?s)chain service-[A-Z2-7]+-` + name + ` \{.*?\n\t\}`).FindString(rules)
-	for _, e := range s.spec.Endpoints {
-		if !strings.Contains(chain, fmt.Sprintf(": %s . %d", e.Addr, s.spec.Target)) {
-			return "endpoint " + e.Addr.String()
+		// Other chains of the Service are for what comes from outside.
+		name := regexp.QuoteMeta(fmt.Sprintf("default/%s/%s/%s", s.Name, p.protocol, p.name))
+		chain := regexp.MustCompile(`(?s)chain service-[A-Z2-7]+-` + name + ` \{.*?\n\t\}`).FindString(rules)
+		for _, e := range s.spec.Endpoints {
+			if !strings.Contains(chain, fmt.Sprintf(": %s . %d", e.Addr, s.spec.Target)) {
+				return "endpoint " + e.Addr.String()
+			}
 		}
 	}
 	return ""
@@ -91,10 +97,13 @@ func (s Service) inNFTables(rules string) (missing string) {
 
 // addrs are those that the Service is asked at.
 func (s Service) addrs() []netip.Addr {
-	if s.spec.Ingress.IsValid() {
-		return []netip.Addr{s.ClusterIP, s.spec.Ingress}
+	all := []netip.Addr{s.ClusterIP}
+	for _, a := range []netip.Addr{s.spec.Ingress, s.spec.External} {
+		if a.IsValid() {
+			all = append(all, a)
+		}
 	}
-	return []netip.Addr{s.ClusterIP}
+	return all
 }
 
 // hasLine tells whether a line of the text holds both parts.

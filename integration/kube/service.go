@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 )
 
 // Type is how a Service is published.
@@ -20,13 +21,15 @@ const (
 type Spec struct {
 	// Type defaults to ClusterIP.
 	Type Type
-	// Port is the Service's, Target the endpoints'. TCP.
+	// Port is the Service's, Target the endpoints', both by TCP and by UDP.
 	Port, Target uint16
 	// Local is externalTrafficPolicy: Local: what comes from outside stays on the
 	// node and keeps its source. Not for a ClusterIP.
 	Local bool
 	// Ingress is the address that a load balancer would have given out.
-	Ingress   netip.Addr
+	Ingress netip.Addr
+	// External is one of spec.externalIPs: somebody else leads it to the nodes.
+	External  netip.Addr
 	Endpoints []Endpoint
 }
 
@@ -44,9 +47,12 @@ type Service struct {
 	// NodePort is 0 for a ClusterIP.
 	NodePort uint16
 
-	spec Spec
-	port string // its only port's name
+	spec  Spec
+	ports []servicePort
 }
+
+// servicePort is a Service's port, with its protocol as nft writes it.
+type servicePort struct{ name, protocol string }
 
 // the collections' paths.
 const (
@@ -74,13 +80,9 @@ func (c *Cluster) service(ctx context.Context, name string, spec Spec) (Service,
 	if err := c.api.create(ctx, slicesPath, endpointSlice(name, spec), nil); err != nil {
 		return Service{}, err
 	}
-	want := object{"type": spec.Type, "ports": []object{{"name": portName, "port": spec.Port, "targetPort": spec.Target}}}
-	if spec.Local {
-		want["externalTrafficPolicy"] = "Local"
-	}
 	var made serviceObject
 	err := c.api.create(ctx, servicesPath, object{
-		"apiVersion": "v1", "kind": "Service", "metadata": object{"name": name}, "spec": want,
+		"apiVersion": "v1", "kind": "Service", "metadata": object{"name": name}, "spec": spec.object(),
 	}, &made)
 	if err != nil || !spec.Ingress.IsValid() {
 		return made.service(spec), err
@@ -90,8 +92,26 @@ func (c *Cluster) service(ctx context.Context, name string, spec Spec) (Service,
 	})
 }
 
-// portName is the name of a Service's only port.
-const portName = "main"
+// protocols are those of every Service, as kube-dns has them.
+func protocols() []string { return []string{"TCP", "UDP"} }
+
+func (s Spec) object() object {
+	o := object{"type": s.Type}
+	var ports []object
+	for _, p := range protocols() {
+		ports = append(ports, object{"name": portName(p), "port": s.Port, "targetPort": s.Target, "protocol": p})
+	}
+	o["ports"] = ports
+	if s.Local {
+		o["externalTrafficPolicy"] = "Local"
+	}
+	if s.External.IsValid() {
+		o["externalIPs"] = []netip.Addr{s.External}
+	}
+	return o
+}
+
+func portName(protocol string) string { return "by-" + strings.ToLower(protocol) }
 
 func endpointSlice(name string, spec Spec) object {
 	endpoints := make([]object, len(spec.Endpoints))
@@ -101,11 +121,14 @@ func endpointSlice(name string, spec Spec) object {
 			endpoints[i]["nodeName"] = e.Node
 		}
 	}
+	var ports []object
+	for _, p := range protocols() {
+		ports = append(ports, object{"name": portName(p), "port": spec.Target, "protocol": p})
+	}
 	return object{
 		"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-		"metadata":  object{"name": name, "labels": object{"kubernetes.io/service-name": name}},
-		"ports":     []object{{"name": portName, "port": spec.Target, "protocol": "TCP"}},
-		"endpoints": endpoints,
+		"metadata": object{"name": name, "labels": object{"kubernetes.io/service-name": name}},
+		"ports":    ports, "endpoints": endpoints,
 	}
 }
 
@@ -115,16 +138,18 @@ type serviceObject struct {
 	Spec     struct {
 		ClusterIP netip.Addr
 		Ports     []struct {
-			Name     string
-			NodePort uint16
+			Name, Protocol string
+			NodePort       uint16
 		}
 	}
 }
 
 func (o serviceObject) service(spec Spec) Service {
 	s := Service{Name: o.Metadata.Name, ClusterIP: o.Spec.ClusterIP, spec: spec}
-	if len(o.Spec.Ports) > 0 {
-		s.NodePort, s.port = o.Spec.Ports[0].NodePort, o.Spec.Ports[0].Name
+	for _, p := range o.Spec.Ports {
+		// The API server gives ports of one number and different protocols one NodePort.
+		s.NodePort = p.NodePort
+		s.ports = append(s.ports, servicePort{p.Name, strings.ToLower(p.Protocol)})
 	}
 	return s
 }
