@@ -3,16 +3,23 @@ package lab
 import (
 	"maps"
 	"path/filepath"
+	"time"
 )
 
 // Object is a JSON object, to be written down in a test.
 type Object = map[string]any
 
+// usualBudget is what an ADD has where its network does not say.
+const usualBudget = 30 * time.Second
+
 // BridgeConf is a conf of podlan-bridge on lan0 for this node, with an IPAM plugin
-// (none if empty), and what keys else.
+// (none if empty), and what keys else. On a slow machine it has as much more time.
 func (n *Node) BridgeConf(ipam Object, keys ...Object) []byte {
 	n.lab.tb.Helper()
 	conf := Object{"cniVersion": "1.1.0", "name": "lan", "type": "podlan-bridge", "bridge": "lan0"}
+	if budget := Stretch(usualBudget); budget != usualBudget {
+		conf["budget"] = budget.String()
+	}
 	if len(ipam) > 0 {
 		conf["ipam"] = ipam
 	}

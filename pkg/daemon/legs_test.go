@@ -18,8 +18,8 @@ import (
 	"github.com/podlan/podlan/pkg/leaseapi"
 	"github.com/podlan/podlan/pkg/leg"
 	"github.com/podlan/podlan/pkg/netconf"
-	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/pod"
+	"github.com/podlan/podlan/pkg/rtnl"
 	"github.com/podlan/podlan/pkg/rtnl/rtnltest"
 )
 
