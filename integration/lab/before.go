@@ -1,6 +1,9 @@
 package lab
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 // AsBefore tells how the namespace differs from what it was, VLAN tables
 // included; nil if it does not.
@@ -19,5 +22,20 @@ func (n *Netns) AsBefore(before Snapshot) error {
 // uplink lingers for a second.
 func (n *Netns) AwaitAsBefore(tb TB, before Snapshot) {
 	tb.Helper()
-	Eventually(tb, n.name+" is as before", func() error { return n.AsBefore(before) })
+	if err := Until(tb.Context(), func() error { return n.AsBefore(before) }); err != nil {
+		tb.Fatalf("%s is not as before: %v\npacket sockets, of which each may keep a link promiscuous:\n%s", n.name, err, n.packetSockets())
+	}
+}
+
+// packetSockets lists them as the kernel does (proc(5), /proc/net/packet).
+func (n *Netns) packetSockets() (list string) {
+	err := n.Do(func() error {
+		b, err := os.ReadFile("/proc/thread-self/net/packet")
+		list = string(b)
+		return err
+	})
+	if err != nil {
+		return err.Error()
+	}
+	return list
 }
