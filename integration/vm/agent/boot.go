@@ -96,14 +96,17 @@ func prepare() error {
 	return loadModules()
 }
 
-// modules are what a node of a cluster has at hand. What the kernel asks for
+// modules are what a node of a cluster has at hand, and what tests may be the first
+// to use at the same time: busybox' modprobe takes a module that is still being
+// loaded for one that is there, and the kernel then finds none. What it asks for
 // beyond them it gets through /proc/sys/kernel/modprobe.
 func modules() []string {
 	return []string{
 		"virtio_console", "virtio_net",
 		"bridge", "br_netfilter", "8021q", "veth", "macvlan", "dummy", "bonding", "tun", "af_packet",
 		"nf_tables", "nft_meta_bridge", "nft_ct", "nft_limit", "nft_counter", "nft_reject_bridge", "nf_conntrack", "nf_conntrack_bridge",
-		"nft_compat", "nft_chain_nat", "nft_masq", "iptable_filter", "iptable_nat",
+		"nft_objref", "nft_nat", "nft_compat", "nft_chain_nat", "nft_masq", "iptable_filter", "iptable_nat", "ip6table_filter",
+		"xt_physdev", "xt_comment", "xt_conntrack", "xt_addrtype", "xt_mark", "xt_nat", "xt_MASQUERADE",
 		"ip_vs", "ip_vs_rr",
 	}
 }
