@@ -22,8 +22,9 @@ func TestAPodWhoseRouterIsItsNodeReachesServicesToo(t *testing.T) {
 				t.Parallel()
 				l := lab.New(t, options(t, lab.Options{Server: lab.None}))
 				client, n := l.Host("client"), l.Node("n1", lab.NodeOptions{})
-				client.Answers(":8080")
-				n.Answers(":8080")
+				answers(client.Netns, ":8080")
+				// A server of every address would answer UDP from cni0's.
+				answers(n.Netns, netip.AddrPortFrom(n.Addr.Addr(), answering).String())
 				n.AddEnv(toolEnv(t, "iptables")...)
 				must(t, n.AddRoute(n.Iface, everywhere(), l.Gateway()))
 				must(t, n.SetSysctl("net.bridge.bridge-nf-call-iptables", fmt.Sprint(digit(bridgeNF))))
@@ -47,7 +48,7 @@ func TestAPodWhoseRouterIsItsNodeReachesServicesToo(t *testing.T) {
 					if addr := address(t, attach(t, n, conf, p)); addr != services[i+1].endpoint.addr {
 						t.Fatalf("%s has %s", p.Name(), addr)
 					}
-					p.Answers(":8080")
+					answers(p.Netns, ":8080")
 				}
 				node, first, second := n.Addr.Addr(), services[1].endpoint, services[2].endpoint
 				put(t, []lab.Question{
