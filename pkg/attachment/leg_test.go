@@ -147,10 +147,7 @@ func (n node) noRoute(t *testing.T, rec attachment.Record) {
 
 func (n node) noTable(t *testing.T) {
 	t.Helper()
-	must(t, n.Do(func() error {
-		c, err := nftables.New()
-		must(t, err)
+	n.ChangeNFT(t, func(c *nftables.Conn) {
 		c.DelTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "podlan_service"})
-		return c.Flush()
-	}))
+	})
 }

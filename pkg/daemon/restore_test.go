@@ -61,12 +61,7 @@ func (r *reconciled) holds(t *testing.T, rec attachment.Record) bool {
 // flushRuleset is `nft flush ruleset`.
 func (r *reconciled) flushRuleset(t *testing.T) {
 	t.Helper()
-	must(t, r.Do(func() error {
-		c, err := nftables.New()
-		must(t, err)
-		c.FlushRuleset()
-		return c.Flush()
-	}))
+	r.ChangeNFT(t, func(c *nftables.Conn) { c.FlushRuleset() })
 }
 
 func TestWhatHoldsAPortIsPutBack(t *testing.T) {

@@ -118,14 +118,7 @@ func TestCheckNamesWhatIsMissing(t *testing.T) {
 // flush empties a set, as somebody else might.
 func flush(t *testing.T, n *rtnltest.Netns, set string) {
 	t.Helper()
-	must(t, n.Do(func() error {
-		c, err := nftables.New()
-		if err != nil {
-			return err
-		}
-		c.FlushSet(&nftables.Set{Table: &nftables.Table{Name: "podlan", Family: nftables.TableFamilyBridge}, Name: set})
-		return c.Flush()
-	}))
+	n.ChangeNFT(t, func(c *nftables.Conn) { c.FlushSet(&nftables.Set{Table: ours(), Name: set}) })
 }
 
 func TestATableOfAnotherVersionIsReplacedWithItsPorts(t *testing.T) {
@@ -142,7 +135,7 @@ func TestATableOfAnotherVersionIsReplacedWithItsPorts(t *testing.T) {
 	for name, replace := range replacements {
 		t.Run(name, func(t *testing.T) {
 			g, n := newGuard(t)
-			change(t, n, func(c *nftables.Conn) {
+			n.ChangeNFT(t, func(c *nftables.Conn) {
 				c.AddTable(ours())
 				set := &nftables.Set{Table: ours(), Name: "ports_v3", KeyType: nftables.TypeIFName}
 				name := make([]byte, 16)

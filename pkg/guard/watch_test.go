@@ -17,19 +17,6 @@ func ours() *nftables.Table {
 	return &nftables.Table{Name: "podlan", Family: nftables.TableFamilyBridge}
 }
 
-// change has somebody else change the ruleset of the namespace.
-func change(t *testing.T, n *rtnltest.Netns, fn func(*nftables.Conn)) {
-	t.Helper()
-	must(t, n.Do(func() error {
-		c, err := nftables.New()
-		if err != nil {
-			return err
-		}
-		fn(c)
-		return c.Flush()
-	}))
-}
-
 // harms are what others may do to the table.
 func harms(n *rtnltest.Netns) map[string]func(*nftables.Conn) {
 	from := &nftables.Chain{Table: ours(), Name: "from_pod"}
@@ -86,7 +73,7 @@ func TestWhoeverHarmsTheTableIsNoticedAndItIsRestored(t *testing.T) {
 			must(t, g.Replace(t.Context(), ports))
 			checkIntact(t, g, ports, true)
 			events := watch(t, g)
-			change(t, n, harm)
+			n.ChangeNFT(t, harm)
 			wait(t, events)
 			checkIntact(t, g, ports, false)
 			for _, want := range []bool{true, false} {
@@ -106,7 +93,7 @@ func TestWhoeverFlushesTheOnlyPortIsNoticed(t *testing.T) {
 	g, n := newGuard(t)
 	must(t, g.Add(t.Context(), port(1)))
 	events := watch(t, g)
-	change(t, n, harms(n)["flush all sets"])
+	n.ChangeNFT(t, harms(n)["flush all sets"])
 	wait(t, events)
 	checkIntact(t, g, []guard.Port{port(1)}, false)
 }
@@ -148,7 +135,7 @@ func TestNobodyIsWokenByOurOwnChanges(t *testing.T) {
 		must(t, plugin.Set(t.Context(), next, one))
 		must(t, plugin.Remove(t.Context(), one))
 	}
-	change(t, n, func(c *nftables.Conn) {
+	n.ChangeNFT(t, func(c *nftables.Conn) {
 		c.AddTable(&nftables.Table{Name: "podlan", Family: nftables.TableFamilyIPv4})
 		c.AddTable(&nftables.Table{Name: "theirs", Family: nftables.TableFamilyBridge})
 	})
@@ -159,7 +146,7 @@ func TestNobodyIsWokenByOurOwnChanges(t *testing.T) {
 	if err := events.Wait(ctx); !errors.Is(err, enough) {
 		t.Errorf("Wait: %v", err)
 	}
-	change(t, n, func(c *nftables.Conn) { c.DelTable(ours()) })
+	n.ChangeNFT(t, func(c *nftables.Conn) { c.DelTable(ours()) })
 	wait(t, events)
 }
 
@@ -169,7 +156,7 @@ func TestWhatIsLostInACrowdCountsAsAChange(t *testing.T) {
 	for i := range 40 {
 		table := &nftables.Table{Name: "theirs", Family: nftables.TableFamilyIPv4}
 		set := &nftables.Set{Table: table, Name: "large", KeyType: nftables.TypeIPAddr}
-		change(t, n, func(c *nftables.Conn) {
+		n.ChangeNFT(t, func(c *nftables.Conn) {
 			c.AddTable(table)
 			if i > 0 {
 				c.DelTable(table)

@@ -53,21 +53,9 @@ func TestATableIsRemovedOnlyWhereOneStands(t *testing.T) {
 
 func flushTable(t *testing.T, n *rtnltest.Netns, name string) {
 	t.Helper()
-	changed(t, n, func(c *nftables.Conn) {
+	n.ChangeNFT(t, func(c *nftables.Conn) {
 		c.FlushTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: name})
 	})
-}
-
-func changed(t *testing.T, n *rtnltest.Netns, fn func(*nftables.Conn)) {
-	t.Helper()
-	must(t, n.Do(func() error {
-		c, err := nftables.New()
-		if err != nil {
-			return err
-		}
-		fn(c)
-		return c.Flush()
-	}))
 }
 
 // removals counts the tables that go while fn runs.
@@ -79,8 +67,8 @@ func removals(t *testing.T, n *rtnltest.Netns, fn func()) (count int) {
 	fn()
 	// Events come in order: this is the last.
 	last := &nftables.Table{Family: nftables.TableFamilyINet, Name: "last"}
-	changed(t, n, func(c *nftables.Conn) { c.AddTable(last) })
-	defer changed(t, n, func(c *nftables.Conn) { c.DelTable(last) })
+	n.ChangeNFT(t, func(c *nftables.Conn) { c.AddTable(last) })
+	defer n.ChangeNFT(t, func(c *nftables.Conn) { c.DelTable(last) })
 	for {
 		events, err := e.all.Next(t.Context())
 		must(t, err)
